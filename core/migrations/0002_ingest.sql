@@ -1,0 +1,33 @@
+-- Tables written by ingest/ alone (besides the rows of telemetry.*).
+create schema ingest;
+
+-- Highest `seq` of a boot below which everything is stored: what `stored` answers to the device.
+create table ingest.stream (
+    device_id bigint not null,
+    boot bigint not null,
+    seq_stored bigint not null,
+    primary key (device_id, boot)
+);
+
+-- How far a device's history is stored without a gap; scoring reads no further.
+create table ingest.progress (
+    device_id bigint primary key,
+    first_measured_at timestamptz not null,
+    measured_through timestamptz not null,
+    received_at timestamptz not null,      -- wall time of the newest batch: *reporting*
+    samples bigint not null                -- rows handed to storage, repeats included
+);
+
+create table ingest.dead_letter (
+    id bigint generated always as identity primary key,
+    device_name text not null,
+    topic text not null,
+    payload bytea not null,
+    reason text not null,                  -- ingest.door.Refusal
+    detail text not null,
+    received_at timestamptz not null,
+    replayed_at timestamptz,
+    replay_result text
+);
+create index on ingest.dead_letter (received_at desc);
+create index on ingest.dead_letter (device_name, received_at desc);

@@ -1,0 +1,136 @@
+"""What a manufacturer sells, as every stage sees it: the records behind a product sheet. Pure.
+
+`gateway.sheet` reads them out of a TOML file with errors that name line and remedy; the registry
+stores them as JSON in `gateway.product.sheet`; every other package reads that row back with
+`product_from_json`.
+"""
+
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+Direction = Literal["up", "down", "both"]
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """A named measured quantity of a product with one canonical unit."""
+
+    name: str
+    title: str
+    unit: str
+    low: float
+    """Smallest possible value; a sample below it is refused at the door."""
+    high: float
+    precise: bool = False
+    """Stored as double precision (counters), else as real."""
+    depends_on: tuple[str, ...] = ()
+    """Operating conditions that explain it: names of other metrics (load, ambient, mode)."""
+    show: bool = False
+    """Shown to the owner among the live facts."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric that moves away from its expected value while a part wears out."""
+
+    metric: str
+    direction: Direction = "both"
+    failed_at: float | None = None
+    """Deviation from the expected value, in the metric's unit and greater than 0, at which the part
+    counts as failed. None: learned from the noise of healthy devices."""
+
+
+class KitPart(msgspec.Struct, frozen=True, kw_only=True):
+    part: str
+    title: str
+    quantity: int = 1
+    price: float = 0.0
+
+
+class FailureMode(msgspec.Struct, frozen=True, kw_only=True):
+    """How a component fails."""
+
+    name: str
+    title: str
+    component: str
+    evidence: tuple[Evidence, ...]
+    agree: int = 1
+    """How many evidence metrics must agree before it counts as a fault and not as a bad sensor."""
+    fault_codes: tuple[int, ...] = ()
+    """Values of the product's fault metric with which the device itself reports this failure."""
+    cost_of_failure: float
+    cost_of_visit: float
+    lead_time: timedelta
+    """Warning that the owner and the scheduler want before the failure."""
+    duration: timedelta = timedelta(hours=1)
+    skills: tuple[str, ...] = ()
+    kit: tuple[KitPart, ...] = ()
+    checklist: tuple[str, ...] = ()
+    plain: str = ""
+    """What is happening, in an owner's words: "The fan bearing is wearing out"."""
+    until_then: str = ""
+    """What the owner may go on doing until somebody comes."""
+    stop_if: str = ""
+    """When the owner should switch the device off."""
+    remedy: tuple[str, ...] = ()
+    """Steps with which the owner can cure it without a visit; empty: a technician is needed."""
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples say something about wear only while this holds: `metric` is above `above`."""
+
+    metric: str
+    above: float
+
+
+class Product(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    title: str
+    manufacturer: str
+    interval: timedelta
+    """Expected time between two samples of a device."""
+    window: timedelta
+    """Samples are summed up over windows of this length before they are scored."""
+    learning: timedelta
+    """How long a device (and at first the product) is watched to learn what is normal."""
+    forecast_every: timedelta
+    """How often, in event time, every failure mode of a device gets a forecast."""
+    late_after: timedelta
+    """Data later than this behind the stream raises no live alert; also bounds how long a silent
+    device holds up the product's watermark."""
+    history_max: timedelta
+    """How far back a device may deliver history; older samples are refused."""
+    future_max: timedelta = timedelta(minutes=10)
+    silent_after: timedelta = timedelta(hours=1)
+    """Without a sample for this long a device is no longer *reporting*."""
+    currency: str = "EUR"
+    warranty: timedelta = timedelta(days=730)
+    fault_metric: str | None = None
+    running: Running | None = None
+    metrics: tuple[Metric, ...]
+    failure_modes: tuple[FailureMode, ...]
+
+    def metric(self, name: str) -> Metric:
+        """Return the metric of that name; KeyError when the sheet has none."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(name)
+
+    def failure_mode(self, name: str) -> FailureMode:
+        """Return the failure mode of that name; KeyError when the sheet has none."""
+        for mode in self.failure_modes:
+            if mode.name == name:
+                return mode
+        raise KeyError(name)
+
+
+def product_to_json(product: Product) -> str:
+    return msgspec.json.encode(product).decode()
+
+
+def product_from_json(value: object) -> Product:
+    """Build a product from the `sheet` column (already decoded by psycopg) or from JSON text."""
+    if isinstance(value, str | bytes):
+        return msgspec.json.decode(value, type=Product)
+    return msgspec.convert(value, Product, str_keys=True)
