@@ -1,0 +1,108 @@
+"""Brings the whole line up: servers, schema, and the list of processes that make the platform.
+
+The same list stands in docker-compose.yml, one service a process; a test compares them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from core.clock import monotonic_s
+from core.endpoints import database_url, mqtt_url, runtime_paths
+from core.errors import ForecareError
+from core.log import get_logger
+from core.migrations import migrate
+from core.pool import assert_durable, connect
+from core.runtime import service as runtime
+from core.runtime.ports import free_port
+from core.settings import Settings
+from core.supervisor import Program, forecare
+
+log = get_logger("line")
+
+_LOOK_EVERY_S = 0.5
+
+STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("gateway", ("gateway", "run")),
+    ("ingest", ("ingest", "run")),
+    ("anomaly", ("anomaly", "run")),
+    ("maintenance", ("maintenance", "run")),
+    ("notify", ("maintenance", "notify")),
+    ("api", ("api", "run")),
+)
+"""Name and arguments of every process of the platform, upstream first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Addresses of a line that is up, and the environment that its processes get."""
+
+    database_url: str
+    mqtt_url: str
+    environment: dict[str, str]
+
+
+def start_servers(settings: Settings, *, progress: Callable[[str], None]) -> Line:
+    """Start what the settings do not bring from outside, and bring the schema up to date."""
+    if not (settings.database_url and settings.mqtt_url):
+        runtime.up(runtime_paths(settings), progress=progress, broker_files=broker_files_hook())
+    url = database_url(settings)
+    progress("bringing the database schema up to date")
+    migrate(url)
+    with connect(url, name="start") as connection:
+        assert_durable(connection)
+    return Line(database_url=url, mqtt_url=mqtt_url(settings), environment={})
+
+
+class ServerWatch:
+    """Brings an embedded server back that has died; `tick` is called several times a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._is_embedded = not (settings.database_url and settings.mqtt_url)
+        self._next_look_s = 0.0
+        self.revived = 0
+
+    def tick(self) -> None:
+        """Look after the servers, at most twice a second."""
+        now = monotonic_s()
+        if not self._is_embedded or now < self._next_look_s:
+            return
+        self._next_look_s = now + _LOOK_EVERY_S
+        paths = runtime_paths(self._settings)
+        if runtime.endpoints(paths) is not None:
+            return
+        log.warning("servers.died")
+        try:
+            runtime.up(paths, progress=lambda _line: None, broker_files=broker_files_hook())
+        except ForecareError as error:
+            log.error("servers.start_failed", reason=str(error))
+            return
+        self.revived += 1
+        log.info("servers.revived")
+
+
+def stop_servers(settings: Settings) -> None:
+    """Stop the embedded servers of this installation, if it has any."""
+    if not (settings.database_url and settings.mqtt_url):
+        runtime.down(runtime_paths(settings))
+
+
+def stage_programs(settings: Settings) -> tuple[Program, ...]:
+    """Return the processes of the platform, the mail sink included where no mail server is set."""
+    environment: dict[str, str] = {}
+    programs: list[Program] = []
+    if not settings.smtp_url:
+        port = free_port()
+        inbox = settings.inbox_dir or str(settings.runtime_path / "inbox")
+        environment = {"FORECARE_SMTP_URL": f"smtp://127.0.0.1:{port}", "FORECARE_INBOX_DIR": inbox}
+        programs.append(forecare("inbox", "inbox", "run", "--port", str(port), "--dir", inbox))
+    programs += [forecare(name, *arguments, **environment) for name, arguments in STAGES]
+    return tuple(programs)
+
+
+def broker_files_hook() -> runtime.BrokerFiles:
+    """Find the function that writes the broker's configuration; the gateway brings it."""
+    (entry,) = entry_points(group="forecare.hooks", name="broker_files")
+    hook: runtime.BrokerFiles = entry.load()
+    return hook
