@@ -1,0 +1,213 @@
+"""Who fails of what and when, whose sensor lies, whose line goes down: drawn once from the seed. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from firmware_sim.model import Mode, Model
+
+DAY_S = 86_400
+HOUR_S = 3600
+_MIDDLE = 0.5
+SensorFaultKind = Literal["drift", "stuck", "dropout", "gap"]
+_SENSOR_FAULTS: tuple[SensorFaultKind, ...] = (
+    "drift",
+    "stuck",
+    "dropout",
+    "gap",
+    "drift",
+    "stuck",
+    "dropout",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Failure:
+    """One injected failure. `repaired_s` is the one field that the course of events changes."""
+
+    device: int
+    """Place of the device in the fleet."""
+    mode: str
+    onset_s: int
+    fails_s: int
+    """When the part fails if nobody comes, epoch seconds."""
+    repaired_s: int | None = None
+
+    @property
+    def has_been_prevented(self) -> bool:
+        return self.repaired_s is not None and self.repaired_s < self.fails_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorFault:
+    """A fault of the measurement alone; the machine is well."""
+
+    device: int
+    kind: SensorFaultKind
+    metric: str
+    """Empty for a gap: then all metrics are missing."""
+    start_s: int
+    end_s: int
+    size: float = 0.0
+    """Drift: how far it has gone at the end, in the metric's unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """No way to the broker; the samples wait in the spool."""
+
+    device: int
+    start_s: int
+    end_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    failures: tuple[Failure, ...]
+    sensor_faults: tuple[SensorFault, ...]
+    outages: tuple[Outage, ...]
+
+
+def make_plan(models: Sequence[Model], *, start_s: int, days: float, seed: int) -> Plan:
+    """Draw the course of events for a fleet whose device `i` is a `models[i]`.
+
+    40 devices and 60 days give 20 failures on at most 17 devices, 2 of them sudden, and 7 sensor
+    faults on other devices; other sizes are in proportion. Nothing wears visibly before day 10.
+    """
+    rng = np.random.default_rng([seed, 4])
+    share = len(models) / 40 * days / 60
+    count = min(round(20 * share), round(0.5 * len(models)))
+    sudden = round(count / 10)
+    failures = _failures(models, rng, count=count, sudden=sudden, start_s=start_s, days=days)
+    failing = {failure.device for failure in failures}
+    well = [i for i in range(len(models)) if i not in failing]
+    return Plan(
+        failures=failures,
+        sensor_faults=_sensor_faults(
+            models, well, rng, count=round(7 * share), start_s=start_s, days=days
+        ),
+        outages=_outages(len(models), rng, start_s=start_s, days=days),
+    )
+
+
+def _failures(
+    models: Sequence[Model],
+    rng: np.random.Generator,
+    *,
+    count: int,
+    sudden: int,
+    start_s: int,
+    days: float,
+) -> tuple[Failure, ...]:
+    """Spread the failures over the days, first by time, then by device, then by mode."""
+    if count == 0:
+        return ()
+    scale = min(1.0, days / 60)
+    devices = _failing_devices(models, rng, count=count)
+    first, last = 24 * scale + 0.0, 57.5 / 60 * days
+    edges = np.linspace(first, last, count - sudden + 1)
+    moments = [float(rng.uniform(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    turn: dict[str, int] = {}
+    made: list[Failure] = []
+    for moment in moments:
+        # A second failure of a device only after the first one has long been over.
+        device = next(
+            i
+            for i in devices
+            if all(
+                f.device != i or f.fails_s + 3 * DAY_S < start_s + (moment - 15 * scale) * DAY_S
+                for f in made
+            )
+        )
+        devices.remove(device)
+        modes = [mode for mode in models[device].modes if mode.kind == "gradual"]
+        name = models[device].name
+        turn[name] = turn.get(name, int(rng.integers(len(modes)))) + 1
+        mode = modes[turn[name] % len(modes)]
+        before = max((f.fails_s for f in made if f.device == device), default=0)
+        life = rng.uniform(18, 34) * scale
+        onset = max(moment - life, 8 * scale, (before - start_s) / DAY_S + 1)
+        made.append(
+            Failure(
+                device=device,
+                mode=mode.name,
+                onset_s=start_s + int(onset * DAY_S),
+                fails_s=start_s + int(moment * DAY_S),
+            )
+        )
+    for turn_of_sudden in range(sudden):
+        low, high = (14, 22) if turn_of_sudden == 0 else (26, 54)
+        at_s = start_s + int(rng.uniform(low, high) * days / 60 * DAY_S)
+        device = devices.pop()
+        mode = _sudden_mode(models[device])
+        made.append(Failure(device=device, mode=mode.name, onset_s=at_s, fails_s=at_s))
+    return tuple(sorted(made, key=lambda failure: failure.fails_s))
+
+
+def _sudden_mode(model: Model) -> Mode:
+    return next(mode for mode in model.modes if mode.kind == "sudden")
+
+
+def _failing_devices(models: Sequence[Model], rng: np.random.Generator, *, count: int) -> list[int]:
+    """Choose devices in turns of the products' shares; the first few of them come a second time."""
+    distinct = min(count, max(1, int(0.44 * len(models))))
+    order = [int(i) for i in rng.permutation(len(models))]
+    chosen = order[:distinct]
+    again = chosen[: count - distinct]
+    # The sudden ones are taken from the end, so the repeats stand before the last two.
+    return [*chosen[:-2], *again, *chosen[-2:]]
+
+
+def _sensor_faults(
+    models: Sequence[Model],
+    well: Sequence[int],
+    rng: np.random.Generator,
+    *,
+    count: int,
+    start_s: int,
+    days: float,
+) -> tuple[SensorFault, ...]:
+    made = []
+    devices = [int(i) for i in rng.permutation(np.asarray(well, dtype=np.int64))]
+    for turn, device in zip(range(count), devices, strict=False):
+        kind = _SENSOR_FAULTS[turn % len(_SENSOR_FAULTS)]
+        mode = models[device].modes[int(rng.integers(len(models[device].modes) - 1))]
+        metric = list(mode.deviations)[int(rng.integers(len(mode.deviations)))]
+        begin = start_s + int(rng.uniform(0.22, 0.7) * days * DAY_S)
+        lasts = {
+            "drift": rng.uniform(10, 16) * days / 60 * DAY_S,
+            "stuck": rng.uniform(1.5, 4) * DAY_S,
+            "dropout": rng.uniform(4, 40) * HOUR_S,
+            "gap": rng.uniform(2, 9) * HOUR_S,
+        }[kind]
+        made.append(
+            SensorFault(
+                device=device,
+                kind=kind,
+                metric="" if kind == "gap" else metric,
+                start_s=begin,
+                end_s=begin + int(lasts),
+                size=1.1 * mode.deviations[metric] if kind == "drift" else 0.0,
+            )
+        )
+    return tuple(made)
+
+
+def _outages(
+    devices: int, rng: np.random.Generator, *, start_s: int, days: float
+) -> tuple[Outage, ...]:
+    """Every fourth device once in a month, for at most five hours."""
+    count = round(devices / 4 * days / 30)
+    made = []
+    for _ in range(count):
+        begin = start_s + int(rng.uniform(0.03, 0.97) * days * DAY_S)
+        made.append(
+            Outage(
+                device=int(rng.integers(devices)),
+                start_s=begin,
+                end_s=begin + int(rng.uniform(0.5, 5) * HOUR_S),
+            )
+        )
+    return tuple(made)
