@@ -5,6 +5,7 @@ import click
 from core.endpoints import database_url
 from core.line import ServerWatch, stage_programs, start_servers, stop_servers
 from core.migrations import migrate as run_migrations
+from core.runtime.progress import console_progress
 from core.settings import load_settings
 from core.supervisor import Supervisor, run_until_signal
 
@@ -32,7 +33,7 @@ def serve(keep_servers: bool) -> None:
         settings.runtime_path / "log", on_event=lambda name, event: click.echo(f"{name} {event}")
     )
     try:
-        start_servers(settings, progress=click.echo)
+        start_servers(settings, progress=console_progress())
         for program in stage_programs(settings):
             supervisor.start(program)
         click.secho(f"Forecare runs on {settings.base_url} (Ctrl-C stops it)", bold=True)

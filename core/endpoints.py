@@ -1,6 +1,7 @@
 """Where the database and the broker are: what the settings say, else the embedded runtime."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from core.errors import InvalidError, RetryableError
@@ -24,8 +25,20 @@ class MqttEndpoint:
 
 
 def runtime_paths(settings: Settings) -> runtime.RuntimePaths:
-    """Return the folders of the embedded runtime of this installation."""
-    return runtime.RuntimePaths.of(settings.runtime_path)
+    """Return the folders of the embedded runtime of this installation.
+
+    A folder `instances/NAME` inside another runtime folder is an installation of its own that
+    shares the unpacked software: tests and unattended demos live there.
+    """
+    wanted = settings.runtime_path
+    if wanted.parent.name == "instances":
+        return runtime.RuntimePaths.of(wanted.parent.parent).instance(wanted.name)
+    return runtime.RuntimePaths.of(wanted)
+
+
+def broker_dir(settings: Settings) -> Path:
+    """Return the folder of the broker's configuration, access list and password file."""
+    return Path(settings.broker_dir) if settings.broker_dir else runtime_paths(settings).broker
 
 
 def database_url(settings: Settings) -> str:

@@ -3,7 +3,6 @@
 The same list stands in docker-compose.yml, one service a process; a test compares them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
@@ -14,7 +13,8 @@ from core.log import get_logger
 from core.migrations import migrate
 from core.pool import assert_durable, connect
 from core.runtime import service as runtime
-from core.runtime.ports import free_port
+from core.ports import free_port
+from core.runtime.progress import SILENT, Progress
 from core.settings import Settings
 from core.supervisor import Program, forecare
 
@@ -42,12 +42,12 @@ class Line:
     environment: dict[str, str]
 
 
-def start_servers(settings: Settings, *, progress: Callable[[str], None]) -> Line:
+def start_servers(settings: Settings, *, progress: Progress) -> Line:
     """Start what the settings do not bring from outside, and bring the schema up to date."""
     if not (settings.database_url and settings.mqtt_url):
         runtime.up(runtime_paths(settings), progress=progress, broker_files=broker_files_hook())
     url = database_url(settings)
-    progress("bringing the database schema up to date")
+    progress.note("bringing the database schema up to date")
     migrate(url)
     with connect(url, name="start") as connection:
         assert_durable(connection)
@@ -74,7 +74,7 @@ class ServerWatch:
             return
         log.warning("servers.died")
         try:
-            runtime.up(paths, progress=lambda _line: None, broker_files=broker_files_hook())
+            runtime.up(paths, progress=SILENT, broker_files=broker_files_hook())
         except ForecareError as error:
             log.error("servers.start_failed", reason=str(error))
             return

@@ -76,10 +76,6 @@ class Settings:
         return Path(self.runtime_dir) if self.runtime_dir else PROJECT_ROOT / ".runtime"
 
     @property
-    def broker_path(self) -> Path:
-        return Path(self.broker_dir) if self.broker_dir else self.runtime_path / "broker"
-
-    @property
     def port(self) -> int:
         if not self.http_port.isdecimal() or not 0 < int(self.http_port) < 65536:
             raise PermanentError(

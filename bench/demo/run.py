@@ -1,0 +1,225 @@
+"""Runs the demo: servers, stages, fleet; shows progress; counts at the end; stops all it started."""
+
+import contextlib
+import os
+import shutil
+import signal
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.demo.access import Access, ensure_access
+from bench.demo.count import judge
+from bench.demo.fleet import Fleet, Order, read_truth
+from bench.demo.show import Show
+from bench.demo.store import (
+    read_notifications_sent,
+    read_stored,
+    read_tickets,
+)
+from core.clock import monotonic_s, pause
+from core.endpoints import database_url, runtime_paths
+from core.errors import PermanentError, RetryableError
+from core.line import ServerWatch, stage_programs, start_servers, stop_servers
+from core.pool import connect
+from core.ports import free_port
+from core.runtime.ports import is_free
+from core.runtime.progress import console_progress
+from core.settings import Settings
+from core.supervisor import Supervisor, run_until_signal
+
+_READY_S = 60.0
+_FLEET_RESTARTS_MAX = 20
+_ONCE = "demo-once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOrder:
+    devices: int
+    days: int
+    seed: int
+    is_once: bool
+    is_fresh: bool
+
+
+def run_demo(settings: Settings, order: DemoOrder, *, console: Console) -> dict[str, Any] | None:
+    """Run the demo and return its counts, or None when a person ended it.
+
+    A crash or a kill of this process leaves the servers running and the data whole: the stages end
+    with it, and the next start goes on (or, with `is_once`, starts from nothing).
+    """
+    started_s = monotonic_s()
+    settings = _own_settings(settings, order)
+    show = Show(console)
+    with _environment(settings), _signals_raise():
+        supervisor = Supervisor(settings.runtime_path / "log", on_event=show.stage_event)
+        fleet: Fleet | None = None
+        try:
+            if order.is_fresh:
+                show.say("starting from nothing: the data of the last such run is removed")
+                _forget(settings)
+            show.say("starting TimescaleDB and Mosquitto")
+            start_servers(settings, progress=console_progress(console))
+            show.say("starting the stages")
+            for program in stage_programs(settings):
+                supervisor.start(program)
+            _wait_until_ready(settings, supervisor)
+            access = ensure_access(settings)
+            fleet = Fleet(
+                order=_fleet_order(settings, order, access),
+                log_file=settings.runtime_path / "log" / "simulate.log",
+            )
+            fleet.start()
+            show.welcome(settings.base_url, access.links)
+            by_person = _watch(settings, supervisor, fleet, show, is_once=order.is_once)
+            if by_person or not order.is_once:
+                return None
+            return _count(settings, fleet, seconds=monotonic_s() - started_s)
+        finally:
+            show.close()
+            show.say("stopping …")
+            if fleet is not None:
+                fleet.stop()
+            supervisor.stop()
+            stop_servers(settings)
+
+
+def _own_settings(settings: Settings, order: DemoOrder) -> Settings:
+    """Give an unattended run a place and a port of its own; find a port for an interactive one."""
+    if order.is_once:
+        paths = runtime_paths(settings)
+        settings = replace(settings, runtime_dir=str(paths.instance(_ONCE).root))
+        if "FORECARE_HTTP_PORT" not in os.environ:
+            settings = replace(settings, http_port=str(free_port()))
+    if not is_free(settings.port):
+        raise PermanentError(
+            f"port {settings.port} is taken by another program, so the pages cannot be shown there",
+            hint=f"choose another one: FORECARE_HTTP_PORT={free_port()} make demo",
+        )
+    inbox = settings.inbox_dir or str(settings.runtime_path / "inbox")
+    return replace(settings, inbox_dir=inbox)
+
+
+@contextlib.contextmanager
+def _environment(settings: Settings) -> Iterator[None]:
+    """Let every child process load the very settings of this run."""
+    before = dict(os.environ)
+    os.environ["FORECARE_RUNTIME_DIR"] = str(settings.runtime_path)
+    os.environ["FORECARE_HTTP_PORT"] = settings.http_port
+    os.environ["FORECARE_INBOX_DIR"] = settings.inbox_dir
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn SIGTERM into the KeyboardInterrupt that Ctrl-C is, so that `finally` stops everything."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _forget(settings: Settings) -> None:
+    stop_servers(settings)
+    paths = runtime_paths(settings)
+    for folder in (paths.postgres, paths.broker, Path(settings.inbox_dir), _state_dir(settings)):
+        shutil.rmtree(folder, ignore_errors=True)
+    paths.state.unlink(missing_ok=True)
+
+
+def _state_dir(settings: Settings) -> Path:
+    return settings.runtime_path / "fleet"
+
+
+def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:
+    deadline = monotonic_s() + _READY_S
+    while monotonic_s() < deadline:
+        supervisor.watch()
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{settings.base_url}/readyz", timeout=2).close()  # noqa: S310 - our own http
+            return
+        pause(0.1)
+    raise RetryableError(
+        f"the pages did not come up within {_READY_S:.0f} s",
+        hint=f"look into {settings.runtime_path / 'log'}",
+    )
+
+
+def _fleet_order(settings: Settings, order: DemoOrder, access: Access) -> Order:
+    return Order(
+        devices=order.devices,
+        days=order.days,
+        seed=order.seed,
+        api_url=settings.base_url,
+        inbox=Path(settings.inbox_dir),
+        state=_state_dir(settings),
+        email=access.email,
+        password=access.password,
+        is_live=not order.is_once,
+    )
+
+
+def _watch(
+    settings: Settings, supervisor: Supervisor, fleet: Fleet, show: Show, *, is_once: bool
+) -> bool:
+    """Keep everything alive until the fleet is through or a person ends it; return whether one did."""
+    servers = ServerWatch(settings)
+
+    def tick() -> bool:
+        servers.tick()
+        show.progress(fleet.news())
+        code = fleet.poll()
+        if code is None:
+            return True
+        if code == 0:
+            return not is_once
+        if fleet.restarts >= _FLEET_RESTARTS_MAX:
+            raise PermanentError(
+                f"the simulator ended with code {code} for the {fleet.restarts + 1}th time",
+                hint=f"see {fleet.log_file}",
+            )
+        show.stage_event("simulate", "restarted")
+        fleet.revive()
+        return True
+
+    return run_until_signal(supervisor, on_tick=tick)
+
+
+def _count(settings: Settings, fleet: Fleet, *, seconds: float) -> dict[str, Any]:
+    truth = read_truth(fleet.order.state)
+    with connect(database_url(settings), name="demo count") as connection:
+        stored = read_stored(connection)
+        tickets = read_tickets(connection)
+        notifications = read_notifications_sent(connection)
+    verdict = judge(truth.failures, tickets)
+    lost = sum(
+        max(0, confirmed - stored.samples_by_device.get(device, 0))
+        for device, confirmed in truth.confirmed_by_device.items()
+    )
+    return {
+        "devices": len(truth.confirmed_by_device),
+        "samples_stored": stored.samples,
+        "failures_injected": verdict.failures_injected,
+        "failures_forecast": verdict.failures_forecast,
+        "tickets": verdict.tickets,
+        "false_tickets": verdict.false_tickets,
+        "median_lead_hours": verdict.median_lead_hours,
+        "notifications_sent": notifications,
+        "lost": lost,
+        "seconds": round(seconds, 1),
+    }
