@@ -1,0 +1,88 @@
+"""Writes the reference pages that are made from the code, or checks that they are up to date.
+
+    python tools/make_docs.py            # write
+    python tools/make_docs.py --check    # fail when a page differs from the code
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from core.cli import main as forecare
+from core.migrations import steps
+from core.settings import settings_markdown
+
+_DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
+_MADE = "<!-- Made from the code by tools/make_docs.py; `make fix` writes it anew. -->\n\n"
+_TABLE = re.compile(r"^((?:--[^\n]*\n)*)create table (\w+)\.(\w+) \(\n(.*?)\n\);", re.MULTILINE | re.DOTALL)
+
+
+def settings_page() -> str:
+    intro = (
+        "# Settings\n\nAll settings are environment variables. An unknown `FORECARE_` variable is an error,\n"
+        "so a typing mistake is not silent. `forecare settings` shows the values in force.\n\n"
+    )
+    return intro + _MADE + settings_markdown()
+
+
+def commands_page() -> str:
+    lines = ["# Command line", "", _MADE.strip(), ""]
+    _describe(forecare, "forecare", lines)
+    return "\n".join(lines) + "\n"
+
+
+def tables_page() -> str:
+    lines = [
+        "# Tables and their writers",
+        "",
+        _MADE.strip(),
+        "",
+        "The schema's name is the package that writes it; every package may read. Rows of",
+        "`telemetry.<product>` are written by `ingest`, the table itself is made by `gateway`.",
+        "",
+    ]
+    for step in steps():
+        for comment, schema, table, body in _TABLE.findall(step.sql):
+            if schema not in ("gateway", "ingest", "anomaly", "maintenance", "api"):
+                continue
+            lines += [f"## {schema}.{table}", ""]
+            reason = " ".join(part.removeprefix("--").strip() for part in comment.splitlines())
+            lines += [reason, ""] if reason else []
+            lines += ["```sql", body, "```", ""]
+    return "\n".join(lines)
+
+
+def _describe(command: click.Command, path: str, lines: list[str]) -> None:
+    context = click.Context(command, info_name=path)
+    lines += [f"## {path}", "", "```text", command.get_help(context).rstrip(), "```", ""]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            _describe(child, f"{path} {name}", lines)
+
+
+PAGES = {"settings.md": settings_page, "commands.md": commands_page, "tables.md": tables_page}
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name, make in PAGES.items():
+        file, text = _DOCS / name, make()
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in arguments:
+            file.write_text(text, encoding="utf-8")
+    if stale and "--check" in arguments:
+        print(f"not up to date: {', '.join(stale)}; `make fix` writes them anew")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
