@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.runtime.errors import NoAccountError
 
+_RUN_SECONDS_MAX = 180  # a start with crash recovery included
 _PREFERRED_NAMES = ("postgres", "nobody")
 
 
@@ -32,7 +33,7 @@ class Account:
         cwd: Path,
         environment: Mapping[str, str],
         input_text: str | None = None,
-        timeout_seconds: float = 120,
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end as this account.
 
@@ -49,9 +50,10 @@ class Account:
             env=dict(environment),
             input=input_text,
             stdin=subprocess.DEVNULL if input_text is None else None,
-            timeout=timeout_seconds,
+            timeout=_RUN_SECONDS_MAX,
             start_new_session=True,
             umask=0o077,
+            pass_fds=pass_fds,
             user=None if self.is_current else self.uid,
             group=None if self.is_current else self.gid,
             extra_groups=None if self.is_current else [],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.runtime.errors import DiskFullError
+from core.runtime.errors import DiskFullError, WrongOwnerError
 
 MEGABYTE = 1_000_000
 FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "don't have enough free space")
@@ -20,7 +20,9 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def require_space(folder: Path, *, needed: int, purpose: str, reader: FreeBytes) -> None:
+def require_space(
+    folder: Path, *, needed: int, purpose: str, reader: FreeBytes = free_bytes
+) -> None:
     """Refuse to begin what cannot be finished.
 
     Raises
@@ -37,13 +39,18 @@ def require_space(folder: Path, *, needed: int, purpose: str, reader: FreeBytes)
 
 
 @contextmanager
-def full_disk_explained(folder: Path, *, purpose: str) -> Iterator[None]:
-    """Turn 'no space left' of our own writes into a sentence that says where and what to do."""
+def disk_trouble_explained(folder: Path, *, purpose: str) -> Iterator[None]:
+    """Turn what a disk refuses to our own writes into a sentence: where, and what to do."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise full_disk(folder, purpose=purpose) from error
+        if error.errno == errno.EROFS:
+            raise WrongOwnerError(
+                f"{purpose}: {error.filename or folder} is on a read-only disk",
+                hint="choose another place with FORECARE_RUNTIME_DIR",
+            ) from error
         raise
 
 

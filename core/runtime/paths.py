@@ -12,6 +12,7 @@ from core.runtime.errors import WrongOwnerError
 from core.settings import PROJECT_ROOT, load_settings
 
 _POINTER = "moved-to"
+_INSTANCES = "instances"
 _FALLBACK_PARENT = Path("/var/tmp")  # noqa: S108  # survives a reboot; checked in `claim_fallback`
 
 
@@ -35,9 +36,12 @@ class RuntimePaths:
 
         When root's unprivileged stand-in cannot reach that folder (a checkout below /root), the
         whole runtime lives in `/var/tmp/forecare-<hash of the wanted folder>`; `relocated_from`
-        then says from where.
+        then says from where. A folder `instances/NAME` inside another runtime folder is that one's
+        `instance(NAME)`.
         """
         wanted = (root or _default_root()).expanduser().absolute()
+        if wanted.parent.name == _INSTANCES:
+            return cls.of(wanted.parent.parent).instance(wanted.name)
         moved = _moved(wanted)
         if moved is not None:
             return cls(root=moved, software=moved / "software", relocated_from=wanted)
@@ -45,7 +49,7 @@ class RuntimePaths:
 
     def instance(self, name: str) -> Self:
         """Return a second instance that shares the software and nothing else, for a test run."""
-        return replace(self, root=self.root / "instances" / name)
+        return replace(self, root=self.root / _INSTANCES / name)
 
     @property
     def is_isolated(self) -> bool:

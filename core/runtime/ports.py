@@ -57,6 +57,14 @@ def asked_port(name: str, text: str | None) -> int | None:
     return int(text)
 
 
+def free_port() -> int:
+    """Return a port that is free now, for something that listens at once and is soon gone."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         # As the servers do: a connection still in TIME_WAIT does not hold the port.

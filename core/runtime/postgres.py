@@ -1,10 +1,12 @@
 """One PostgreSQL with TimescaleDB: made, started, stopped, and brought back after a crash."""
 
+import fcntl
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
@@ -147,8 +149,18 @@ class Postgres:
         self._configure(port=port)
         log = self.paths.postgres_log
         before = log_size(log)
-        wait = ["-w", "-t", str(_START_SECONDS)]
-        result = self._run("pg_ctl", "-D", self.paths.data, "-l", log, *wait, "start")
+        words: list[str | Path] = [
+            "-w",
+            "-t",
+            str(_START_SECONDS),
+            "-D",
+            self.paths.data,
+            "-l",
+            log,
+            "start",
+        ]
+        with self._sole_use() as handle:
+            result = self._run("pg_ctl", *words, pass_fds=[handle])
         if result.returncode == 0:
             return True
         told = log_tail(log, since=before)
@@ -177,7 +189,8 @@ class Postgres:
             self.processes.stop(orphan, _ORPHAN_STEPS)
         if left := self.processes.pids():
             raise ServerStopError(f"PostgreSQL processes {left} still use {self.paths.data}")
-        (self.paths.data / "postmaster.pid").unlink(missing_ok=True)
+        with self._sole_use():
+            (self.paths.data / "postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Stop the server and whatever is left of it; nothing to stop is fine."""
@@ -199,6 +212,28 @@ class Postgres:
             "ALTER EXTENSION timescaledb UPDATE",
         ):
             self._query(statement, port=port, password=password, database=DATABASE)
+
+    @contextmanager
+    def _sole_use(self) -> Iterator[int]:
+        """Lock the data folder, for as long as any process lives that was given the handle.
+
+        The servers inherit the handle, and with it the lock. Another container on the same folder
+        sees neither our pids nor our shared memory, but it does meet this lock.
+        """
+        handle = os.open(self.paths.postgres / "in-use", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not self.account.is_current:
+                os.fchown(handle, self.account.uid, self.account.gid)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield handle
+        except BlockingIOError as error:
+            raise ServerStartError(
+                f"{self.paths.data} is in use by a PostgreSQL that cannot be seen from here",
+                hint="stop it where it runs (another container?), or use a folder of your own:"
+                " FORECARE_RUNTIME_DIR",
+            ) from error
+        finally:
+            os.close(handle)
 
     def _query(self, statement: str, *, port: int, password: str, database: str) -> str:
         where = ["-h", LOOPBACK, "-p", str(port), "-U", USER, "-d", database]
@@ -260,6 +295,7 @@ class Postgres:
         cwd: Path | None = None,
         input_text: str | None = None,
         extra: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> CompletedProcess[str]:
         folder = self.paths.software / f"usr/lib/postgresql/{POSTGRES_MAJOR}/bin"
         environment = {"PATH": f"{folder}:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -270,7 +306,7 @@ class Postgres:
                 cwd=cwd or self.paths.data,
                 environment={**environment, **(extra or {})},
                 input_text=input_text,
-                timeout_seconds=_START_SECONDS + 30,
+                pass_fds=pass_fds,
             )
         except PermissionError as error:
             raise BrokenInstallError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.runtime.account import Account, can_enter
+from core.runtime.disk import MEGABYTE, disk_trouble_explained, require_space
 from core.runtime.errors import NotRunningError, ServerStartError, WrongOwnerError
 from core.runtime.logs import set_aside
 from core.runtime.mosquitto import BrokerFiles, Mosquitto
@@ -39,12 +40,13 @@ __all__ = [
     "up",
 ]
 
+_DATABASE_BYTES = 200 * MEGABYTE  # an empty one with its first log files, and some room
 _PORT_TRIES = 3  # somebody may take the port between the look and the start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where the running servers are; a pid is None when that one server is down."""
+    """Where the running servers are."""
 
     database_url: str
     mqtt_url: str
@@ -122,7 +124,19 @@ def up(paths: RuntimePaths, *, broker_files: BrokerFiles, progress: Progress = S
     """
     stamp = install(paths, progress=progress)
     account = _usable_account(paths)
-    _make_folders(paths, account)
+    with disk_trouble_explained(paths.root, purpose="starting the servers"):
+        _make_folders(paths, account)
+        return _up_locked(paths, account, stamp=stamp, broker_files=broker_files, progress=progress)
+
+
+def _up_locked(
+    paths: RuntimePaths,
+    account: Account,
+    *,
+    stamp: Stamp,
+    broker_files: BrokerFiles,
+    progress: Progress,
+) -> Endpoints:
     with _locked(paths, progress):
         _start_postgres(paths, account, stamp=stamp, progress=progress)
         state = _start_mosquitto(paths, account, broker_files=broker_files, progress=progress)
@@ -143,12 +157,11 @@ def down(paths: RuntimePaths, *, progress: Progress = SILENT) -> None:
 
 
 def endpoints(paths: RuntimePaths) -> Endpoints | None:
-    """Return where the servers are, or None when neither of the two runs."""
+    """Return where the servers are, or None unless both of them run (then `up` mends it)."""
     if not paths.state.exists():
         return None
-    account = paths.account()
-    found = _endpoints(paths, account, load_state(paths.state))
-    return found if found.postgres_pid or found.mosquitto_pid else None
+    found = _endpoints(paths, paths.account(), load_state(paths.state))
+    return found if found.postgres_pid and found.mosquitto_pid else None
 
 
 def status(paths: RuntimePaths) -> RuntimeStatus:
@@ -238,6 +251,7 @@ def _ready_data(postgres: Postgres, state: State, *, progress: Progress) -> None
     """Make the data folder fit to be started: created, of our version, with a known password."""
     paths = postgres.paths
     if not postgres.exists():
+        require_space(paths.root, needed=_DATABASE_BYTES, purpose="creating the database")
         state = _remember(paths, with_password(replace(state, extension_version="")))
         with progress.task("creating the database"):
             postgres.create(password=state.password)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,8 +12,8 @@ from pathlib import Path
 from core.runtime.disk import (
     MEGABYTE,
     FreeBytes,
+    disk_trouble_explained,
     free_bytes,
-    full_disk_explained,
     require_space,
 )
 from core.runtime.packages import SUITE, Apt, Package, PackageCache, cache_folder, fetch
@@ -99,7 +100,7 @@ def _install_locked(
 ) -> Stamp:
     purpose = "installing the servers"
     require_space(software.parent, needed=SPACE_NEEDED_BYTES, purpose=purpose, reader=free)
-    with full_disk_explained(software.parent, purpose=purpose), _draft(software) as draft:
+    with disk_trouble_explained(software.parent, purpose=purpose), _draft(software) as draft:
         apt = Apt(draft / "apt")
         packages = apt.offers(progress=progress)
         debs = draft / "debs"
@@ -120,10 +121,14 @@ def _install_locked(
 
 @contextmanager
 def _draft(software: Path) -> Iterator[Path]:
-    """Give a folder beside the final place, without what a killed predecessor left there."""
-    draft = software.with_name(f"{software.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o755)
+    """Give a folder beside the final place, without what killed predecessors left there.
+
+    Its name is new each time: a download that outlived its killed parent cannot write into it.
+    """
+    prefix = f"{software.name}.draft-"
+    for left in software.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = Path(tempfile.mkdtemp(prefix=prefix, dir=software.parent))
     try:
         yield draft
     finally:
