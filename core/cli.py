@@ -10,7 +10,7 @@ import click
 from core.errors import ForecareError, RetryableError
 from core.failpoint import set_up_failpoints
 from core.log import set_up_logging
-from core.settings import load_settings, settings_markdown, setting_names, variable_of
+from core.settings import load_settings, setting_names, settings_markdown, variable_of
 
 _EXIT_RETRYABLE = 75  # EX_TEMPFAIL: the same call may work later
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 @main.command("settings")
 @click.option("--markdown", is_flag=True, help="Write the reference page instead of the values.")
-def settings_command(markdown: bool) -> None:
+def settings_command(*, markdown: bool) -> None:
     """Show every setting, its value and what it does."""
     if markdown:
         click.echo(settings_markdown(), nl=False)

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
+from typing import LiteralString
 
 _HEADING = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
@@ -23,13 +23,13 @@ class Queries:
         if name not in queries:
             message = f"{self.package}/sql has no query named {name!r}; it has: {', '.join(sorted(queries))}"
             raise KeyError(message)
-        # The text comes from files of this project, never from a user: psycopg may treat it as literal.
-        return cast(LiteralString, queries[name])
+        # The text comes from files of this project, never from a user: psycopg takes it as literal.
+        return queries[name]
 
 
 @cache
-def _load(package: str) -> dict[str, str]:
-    queries: dict[str, str] = {}
+def _load(package: str) -> dict[str, LiteralString]:
+    queries: dict[str, LiteralString] = {}
     for file in sorted(resources.files(package).joinpath("sql").iterdir(), key=lambda f: f.name):
         if not file.name.endswith(".sql"):
             continue

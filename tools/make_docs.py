@@ -1,7 +1,7 @@
 """Writes the reference pages that are made from the code, or checks that they are up to date.
 
-    python tools/make_docs.py            # write
-    python tools/make_docs.py --check    # fail when a page differs from the code
+python tools/make_docs.py            # write
+python tools/make_docs.py --check    # fail when a page differs from the code
 """
 
 import re
@@ -18,7 +18,9 @@ from core.settings import settings_markdown
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _MADE = "<!-- Made from the code by tools/make_docs.py; `make fix` writes it anew. -->\n\n"
-_TABLE = re.compile(r"^((?:--[^\n]*\n)*)create table (\w+)\.(\w+) \(\n(.*?)\n\);", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(
+    r"^((?:--[^\n]*\n)*)create table (\w+)\.(\w+) \(\n(.*?)\n\);", re.MULTILINE | re.DOTALL
+)
 
 
 def settings_page() -> str:

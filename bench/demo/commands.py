@@ -9,8 +9,12 @@ from core.settings import load_settings
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Simulate until all injected failures are over, then stop.")
-@click.option("--json", "as_json", is_flag=True, help="With --once: print the counts as one JSON object.")
+@click.option(
+    "--once", is_flag=True, help="Simulate until all injected failures are over, then stop."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="With --once: print the counts as one JSON object."
+)
 @click.option("--devices", default=40, show_default=True, help="Devices in the simulated fleet.")
 @click.option("--days", default=60, show_default=True, help="Days of history to simulate.")
 @click.option("--seed", default=7, show_default=True, help="Seed of everything random.")

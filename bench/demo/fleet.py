@@ -120,7 +120,14 @@ def read_truth(state: Path) -> Truth:
 
 def _command(order: Order) -> list[str]:
     command = [sys.executable, "-m", "core.cli", "simulate", "--progress", "json"]
-    command += ["--devices", str(order.devices), "--days", str(order.days), "--seed", str(order.seed)]
+    command += [
+        "--devices",
+        str(order.devices),
+        "--days",
+        str(order.days),
+        "--seed",
+        str(order.seed),
+    ]
     command += ["--api", order.api_url, "--email", order.email]
     command += ["--state", str(order.state), "--inbox", str(order.inbox)]
     return command + (["--live"] if order.is_live else [])

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 _PLAIN_EVERY_DAYS = 5.0
 
@@ -60,7 +67,12 @@ class Show:
 
     def _draw(self, day: float, of: float, text: str) -> None:
         if self._bar is None:
-            columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("simulating"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+            )
             self._bar = Progress(*columns, TextColumn("{task.description}"), console=self._console)
             self._task = self._bar.add_task(text, total=of)
             self._bar.start()

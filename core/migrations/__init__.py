@@ -59,7 +59,7 @@ def migrate(database_url: str) -> tuple[str, ...]:
             " checksum text not null, applied_at timestamptz not null)"
         )
         rows = connection.execute("select number, checksum from core.migration").fetchall()
-        applied = {number: checksum for number, checksum in rows}
+        applied: dict[int, str] = dict(rows)
         return tuple(_apply(connection, step) for step in steps() if _is_missing(step, applied))
 
 
