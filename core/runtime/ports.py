@@ -4,6 +4,7 @@ import os
 import socket
 import zlib
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,9 +159,13 @@ def _listening_inodes(port: int) -> set[str]:
 
 def _sockets(process: Path) -> set[str]:
     try:
-        links = [os.readlink(entry) for entry in (process / "fd").iterdir()]  # noqa: PTH115
+        entries = list((process / "fd").iterdir())
     except OSError:
         return set()
+    links: list[str] = []
+    for entry in entries:
+        with suppress(OSError):  # closed meanwhile
+            links.append(os.readlink(entry))  # noqa: PTH115
     return {link[8:-1] for link in links if link.startswith("socket:[")}
 
 

@@ -233,6 +233,8 @@ def _start_postgres(
 ) -> State:
     postgres = Postgres(paths=paths, account=account)
     state = load_state(paths.state)
+    if not (state.password and state.postgres_port):
+        postgres.stop()  # one that nobody can talk to any more
     if postgres.pid() is None:
         _ready_data(postgres, state, progress=progress)
         state = _start_on_a_port(
