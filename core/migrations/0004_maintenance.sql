@@ -16,7 +16,8 @@ create table maintenance.technician (
 -- How far the forecasts of a device have been decided, in event time.
 create table maintenance.decision_progress (
     device_id bigint primary key,
-    decided_through timestamptz not null
+    decided_through timestamptz not null,
+    streaks jsonb not null default '{}'    -- failure mode -> maintenance.decide.Streak; exact restart
 );
 
 -- One row per decision that changed something or was about to: the answer to "why?" and "why not?".
@@ -51,7 +52,7 @@ create unique index one_open_alert on maintenance.alert (device_id, failure_mode
 -- The owner-facing case that an alert opens.
 create table maintenance.ticket (
     id bigint generated always as identity primary key,
-    number text generated always as ('T-' || lpad(id::text, 5, '0')) stored,
+    number text generated always as ('T-' || lpad(id::text, greatest(5, length(id::text)), '0')) stored,
     alert_id bigint not null references maintenance.alert,
     device_id bigint not null,
     failure_mode text not null,
@@ -75,7 +76,7 @@ create index on maintenance.ticket (device_id);
 
 create table maintenance.work_order (
     id bigint generated always as identity primary key,
-    number text generated always as ('W-' || lpad(id::text, 5, '0')) stored,
+    number text generated always as ('W-' || lpad(id::text, greatest(5, length(id::text)), '0')) stored,
     ticket_id bigint not null unique references maintenance.ticket,
     device_id bigint not null,
     title text not null,
@@ -143,12 +144,18 @@ create table maintenance.notification (
     subject text not null,
     body_text text not null,
     body_html text not null,
+    body_calendar text,                    -- iCalendar of the visit; null: no visit in this message
     state text not null check (state in ('queued', 'sent', 'failed', 'suppressed')),
     state_reason text not null default '',
     message_id text not null unique,
     attempts integer not null default 0,
     event_at timestamptz not null,         -- event time
     created_at timestamptz not null,
+    last_attempt_at timestamptz,
     sent_at timestamptz,
     unique (event_key, channel, address)
 );
+create index on maintenance.notification (ticket_id);
+create index on maintenance.notification (id) where state = 'queued';
+create index on maintenance.ticket (alert_id);
+create index on maintenance.appointment (technician_id);

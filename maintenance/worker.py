@@ -1,0 +1,373 @@
+"""Decides about new forecasts, device by device in event time: `forecare maintenance run`.
+
+One transaction holds the progress of some devices, their decisions, tickets, messages and jobs. A
+crash before its COMMIT leaves nothing, one after it leaves everything; nobody decides twice.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from threading import Event
+
+import msgspec
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from core.clock import Clock, monotonic_s
+from core.errors import RetryableError
+from core.failpoint import failpoint
+from core.log import get_logger
+from core.pool import Connection, Pool
+from core.product import FailureMode, Product, product_from_json
+from maintenance import changes, store
+from maintenance.case import failure_mode_of
+from maintenance.changes import Context
+from maintenance.decide import (
+    Action,
+    ClosedTicket,
+    Decision,
+    Forecast,
+    OpenTicket,
+    Reason,
+    Situation,
+    Streak,
+    decide,
+)
+from maintenance.outbox import Sender
+
+log = get_logger("maintenance")
+
+DEVICES_MAX = 32
+"""Devices decided in one transaction."""
+INSTANTS_MAX = 200
+"""Forecast instants of a device decided in one transaction; the rest comes with the next one."""
+IDLE_S = 0.1
+REMIND_AFTER = timedelta(days=3)
+DUE_STEP_SHARE = 0.1
+"""A due date moves only by more than this share of the wanted lead time: no daily trickle."""
+_BACK_OFF_S = (0.2, 5.0)
+_SKIP_S = 30.0
+"""A device whose decision fails is left alone for so long, so that it holds up nobody else."""
+
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, RetryableError)
+
+
+class _Device(msgspec.Struct, kw_only=True):
+    """A claimed device while its forecasts are decided."""
+
+    device_id: int
+    product: Product
+    event_now: datetime
+    decided_through: datetime
+    streaks: dict[str, Streak]
+    open_tickets: list[OpenTicket]
+    closed_tickets: list[ClosedTicket]
+
+    def situation(self, forecast: Forecast) -> Situation:
+        return Situation(
+            open_tickets=self.open_tickets,
+            closed_tickets=self.closed_tickets,
+            forecast_every=self.product.forecast_every,
+            event_now=max(self.event_now, forecast.made_at),
+        )
+
+
+class Decider:
+    """Decides the pending forecasts of some devices; keeps product sheets between the calls."""
+
+    def __init__(self, *, sender: Sender, clock: Clock) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._sheets: dict[int, tuple[int, Product]] = {}
+
+    def decide_pending(
+        self, connection: Connection, *, devices_max: int = DEVICES_MAX, without: Iterable[int] = ()
+    ) -> tuple[int, ...]:
+        """Decide what is pending for some devices and return their ids; the caller commits."""
+        claims = store.claim_devices(connection, devices_max=devices_max, without=tuple(without))
+        if not claims:
+            return ()
+        forecasts = store.pending_forecasts(connection, claims, instants_max=INSTANTS_MAX)
+        context = Context(actor="forecare", sender=self._sender, now=self._clock())
+        rows: list[dict[str, object]] = []
+        for device in self._devices(connection, claims):
+            self._decide_device(
+                connection, device, forecasts.get(device.device_id, []), rows, context=context
+            )
+        if rows:
+            connection.cursor().executemany(store.queries["record_decision"], rows)
+        self._remind(connection, [claim.device_id for claim in claims], context=context)
+        return tuple(claim.device_id for claim in claims)
+
+    def _devices(self, connection: Connection, claims: list[store.Claim]) -> Iterable[_Device]:
+        ids = [claim.device_id for claim in claims]
+        opened = store.open_tickets(connection, ids)
+        closed = store.closed_tickets(connection, ids)
+        rows = connection.execute(store.queries["devices"], {"device_ids": ids}).fetchall()
+        known = {row[0]: row[1:] for row in rows}
+        for claim in claims:
+            product_id, revision, event_now = known[claim.device_id]
+            yield _Device(
+                device_id=claim.device_id,
+                product=self._sheet(connection, product_id, revision),
+                event_now=event_now,
+                decided_through=claim.decided_through,
+                streaks=dict(claim.streaks),
+                open_tickets=opened.get(claim.device_id, []),
+                closed_tickets=closed.get(claim.device_id, []),
+            )
+
+    def _sheet(self, connection: Connection, product_id: int, revision: int) -> Product:
+        known = self._sheets.get(product_id)
+        if known is None or known[0] != revision:
+            row = connection.execute(store.queries["sheet"], {"product_id": product_id}).fetchone()
+            assert row is not None, "a device's product is held by a foreign key"
+            known = self._sheets[product_id] = (row[1], product_from_json(row[0]))
+        return known[1]
+
+    def _decide_device(
+        self,
+        connection: Connection,
+        device: _Device,
+        forecasts: list[Forecast],
+        rows: list[dict[str, object]],
+        *,
+        context: Context,
+    ) -> None:
+        for forecast in sorted(forecasts, key=_worst_first):
+            device.decided_through = forecast.made_at
+            mode = failure_mode_of(device.product, forecast.failure_mode)
+            if mode is None:  # the sheet has dropped it since
+                continue
+            before = device.streaks.get(mode.name, Streak())
+            decision, streak = decide(
+                forecast, mode=mode, streak=before, situation=device.situation(forecast)
+            )
+            device.streaks[mode.name] = streak
+            is_changed = _apply(
+                connection, decision, forecast, mode=mode, device=device, context=context
+            )
+            if is_changed or decision.reason != before.reason:
+                rows.append(_row(device, forecast, decision, now=context.now))
+        store.record_progress(
+            connection,
+            device_id=device.device_id,
+            decided_through=device.decided_through,
+            streaks=device.streaks,
+        )
+
+    def _remind(self, connection: Connection, device_ids: list[int], *, context: Context) -> None:
+        values = {"device_ids": device_ids, "after": REMIND_AFTER}
+        for (ticket_id,) in connection.execute(
+            store.queries["tickets_to_remind"], values
+        ).fetchall():
+            case = store.read_case(connection, ticket_id)
+            changes.tell_visit_needed(
+                connection,
+                ticket_id,
+                occasion="reminder",
+                event_now=case.event_now,
+                context=context,
+            )
+
+
+def run(pool: Pool, *, sender: Sender, clock: Clock, stop: Event, idle_s: float = IDLE_S) -> None:
+    """Decide until `stop` is set; survives the database going away and coming back."""
+    decider = Decider(sender=sender, clock=clock)
+    skipped: dict[int, float] = {}
+    away_s = 0.0
+    while not stop.is_set():
+        skipped = {device: until for device, until in skipped.items() if until > monotonic_s()}
+        try:
+            decided = decide_once(pool, decider, without=skipped)
+        except DATABASE_AWAY as error:
+            if not away_s:
+                log.warning("database.away", reason=str(error))
+            away_s = min(max(2 * away_s, _BACK_OFF_S[0]), _BACK_OFF_S[1])
+            stop.wait(away_s)
+            continue
+        except Exception:
+            log.exception("decision.failed")
+            _decide_one_by_one(pool, decider, skipped)
+            continue
+        if away_s:
+            log.info("database.back")
+            away_s = 0.0
+        if not decided:
+            stop.wait(idle_s)
+
+
+def decide_once(
+    pool: Pool,
+    decider: Decider,
+    *,
+    without: Iterable[int] = (),
+    devices_max: int = DEVICES_MAX,
+) -> tuple[int, ...]:
+    """Decide one batch in one transaction; return the devices, none when all is decided."""
+    with pool.connection() as connection:
+        decided = decider.decide_pending(connection, devices_max=devices_max, without=without)
+        if decided:
+            failpoint("maintenance.before_commit")
+    if decided:
+        failpoint("maintenance.after_commit")
+    return decided
+
+
+def _decide_one_by_one(pool: Pool, decider: Decider, skipped: dict[int, float]) -> None:
+    """Decide each device on its own, so that only the broken one is left out."""
+    while True:
+        claimed: list[int] = []
+        try:
+            with pool.connection() as connection:
+                claims = store.claim_devices(connection, devices_max=1, without=tuple(skipped))
+                claimed = [claim.device_id for claim in claims]
+                if not decider.decide_pending(connection, devices_max=1, without=skipped):
+                    return
+        except DATABASE_AWAY:
+            return
+        except Exception:
+            for device_id in claimed:
+                log.exception("device.skipped", device_id=device_id, seconds=_SKIP_S)
+                skipped[device_id] = monotonic_s() + _SKIP_S
+            if not claimed:
+                return
+
+
+def _apply(
+    connection: Connection,
+    decision: Decision,
+    forecast: Forecast,
+    *,
+    mode: FailureMode,
+    device: _Device,
+    context: Context,
+) -> bool:
+    """Carry out a decision; return whether it changed anything."""
+    effect: Callable[..., bool] | None = {
+        Action.OPEN: _open,
+        Action.JOIN: _join,
+        Action.CLEAR: _clear,
+    }.get(decision.action)
+    if effect is None:
+        return False
+    return effect(connection, decision, forecast, mode=mode, device=device, context=context)
+
+
+def _open(
+    connection: Connection,
+    decision: Decision,
+    forecast: Forecast,
+    *,
+    mode: FailureMode,
+    device: _Device,
+    context: Context,
+) -> bool:
+    ticket_id = changes.open_ticket(
+        connection,
+        forecast,
+        decision,
+        device_id=device.device_id,
+        mode=mode,
+        event_now=device.event_now,
+        context=context,
+    )
+    device.open_tickets = store.open_tickets(connection, [device.device_id])[device.device_id]
+    if ticket_id is not None:
+        log.info(
+            "ticket.opened",
+            device_id=device.device_id,
+            failure_mode=mode.name,
+            ticket_id=ticket_id,
+            reason=decision.reason.value,
+        )
+    return ticket_id is not None
+
+
+def _join(
+    connection: Connection,
+    decision: Decision,
+    forecast: Forecast,
+    *,
+    mode: FailureMode,
+    device: _Device,
+    context: Context,
+) -> bool:
+    ticket = next(t for t in device.open_tickets if t.ticket_id == decision.ticket_id)
+    step = DUE_STEP_SHARE * mode.lead_time
+    is_sooner = decision.due_at is not None and decision.due_at < ticket.due_at - step
+    is_worse = (decision.level, decision.kind) != (ticket.level, ticket.kind)
+    if decision.reason == Reason.SAME_COMPONENT:
+        changes.extend_work_order(connection, ticket.ticket_id, mode)
+    if not (is_sooner or is_worse):
+        return False
+    changes.raise_ticket(
+        connection,
+        forecast,
+        decision,
+        ticket_id=ticket.ticket_id,
+        device_id=device.device_id,
+        context=context,
+    )
+    device.open_tickets = store.open_tickets(connection, [device.device_id])[device.device_id]
+    if is_worse and ticket.state == "open":
+        changes.tell_visit_needed(
+            connection,
+            ticket.ticket_id,
+            occasion="raised",
+            event_now=max(device.event_now, forecast.made_at),
+            context=context,
+            event_key=f"ticket:{ticket.ticket_id}:raised:{decision.level}:{decision.kind}",
+        )
+    return True
+
+
+def _clear(
+    connection: Connection,
+    decision: Decision,
+    forecast: Forecast,
+    *,
+    mode: FailureMode,
+    device: _Device,
+    context: Context,
+) -> bool:
+    assert decision.ticket_id is not None, "only an open ticket can be cleared"
+    case = store.read_case(connection, decision.ticket_id, event_now=forecast.made_at)
+    changes.close(
+        connection, case, to="cancelled", reason="recovered", at=forecast.made_at, context=context
+    )
+    changes.tell_closed(connection, case, reason="recovered", context=context)
+    device.open_tickets = [t for t in device.open_tickets if t.ticket_id != decision.ticket_id]
+    closed = ClosedTicket(
+        failure_mode=mode.name, closed_at=forecast.made_at, close_reason="recovered"
+    )
+    device.closed_tickets = [
+        closed,
+        *(t for t in device.closed_tickets if t.failure_mode != mode.name),
+    ]
+    return True
+
+
+def _row(
+    device: _Device, forecast: Forecast, decision: Decision, *, now: datetime
+) -> dict[str, object]:
+    return {
+        "device_id": device.device_id,
+        "failure_mode": forecast.failure_mode,
+        "forecast_id": forecast.forecast_id,
+        "decided_at": forecast.made_at,
+        "action": decision.action.value,
+        "reason": decision.reason.value,
+        "cost_of_waiting": decision.cost_of_waiting,
+        "cost_of_acting": decision.cost_of_acting,
+        "now": now,
+    }
+
+
+def _worst_first(forecast: Forecast) -> tuple[datetime, bool, float, str]:
+    """At one instant the failure comes first, then the likeliest one: it explains the others."""
+    return (
+        forecast.made_at,
+        forecast.status != "failed",
+        -(forecast.p_fail_7d or 0.0),
+        forecast.failure_mode,
+    )
