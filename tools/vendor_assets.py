@@ -31,7 +31,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="compare the files with the lock")
-    action.add_argument("--update", action="store_true", help="fetch the packages and write the lock")
+    action.add_argument(
+        "--update", action="store_true", help="fetch the packages and write the lock"
+    )
     return update() if parser.parse_args().update else check()
 
 
@@ -66,7 +68,9 @@ def check() -> int:
         elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
             wrong.append(f"{name}: differs from the lock")
     folders = {(ROOT / name).parent for name in lock["files"]}
-    present = {str(f.relative_to(ROOT)) for folder in folders for f in folder.iterdir() if f.is_file()}
+    present = {
+        str(f.relative_to(ROOT)) for folder in folders for f in folder.iterdir() if f.is_file()
+    }
     wrong += [f"{name}: nobody listed it" for name in present - lock["files"].keys()]
     for line in sorted(wrong):
         print(line, file=sys.stderr)
@@ -76,7 +80,9 @@ def check() -> int:
 
 def _fetch(pinned: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", "--silent", pinned], cwd=folder, check=True, stdout=subprocess.PIPE)
+        subprocess.run(
+            ["npm", "pack", "--silent", pinned], cwd=folder, check=True, stdout=subprocess.PIPE
+        )
         (archive,) = Path(folder).glob("*.tgz")
         return archive.read_bytes()
 

@@ -1,0 +1,146 @@
+"""What levels, states and verdicts are called, and which icon stands beside the word. Pure."""
+
+from datetime import datetime, timedelta
+
+from api.records import DeviceRow, Learning, NeedyPart, Part
+
+LEVEL = {
+    "ok": "Healthy",
+    "watch": "Watch",
+    "plan": "Plan a visit",
+    "act": "Act now",
+    "none": "No data",
+    "learning": "Learning",
+}
+LEVEL_ICON = {
+    "ok": "circle-check",
+    "watch": "eye",
+    "plan": "wrench",
+    "act": "octagon-alert",
+    "none": "circle-dashed",
+    "learning": "circle-dashed",
+}
+TICKET_STATE = {
+    "open": "Waiting for a date",
+    "scheduled": "Visit booked",
+    "in_service": "Technician at work",
+    "resolved": "Done",
+    "cancelled": "Cancelled",
+}
+TICKET_STATE_ICON = {
+    "open": "clock",
+    "scheduled": "calendar-check",
+    "in_service": "wrench",
+    "resolved": "circle-check",
+    "cancelled": "x",
+}
+TICKET_STATE_LEVEL = {
+    "open": "plan",
+    "scheduled": "watch",
+    "in_service": "watch",
+    "resolved": "ok",
+    "cancelled": "none",
+}
+KIND = {"preventive": "before the failure", "corrective": "after the failure"}
+VERDICT = {
+    "confirmed": "Fault confirmed",
+    "incipient": "Beginning wear found",
+    "other_fault": "Different fault found",
+    "no_fault_found": "No fault found",
+    "not_inspected": "No access",
+}
+VERDICT_ABOUT = {
+    "confirmed": "The part has failed or is about to, and was replaced.",
+    "incipient": "The part is worn as forecast, but still works.",
+    "other_fault": "Something else was wrong: name the part below.",
+    "no_fault_found": "The forecast was wrong. This teaches the detector.",
+    "not_inspected": "Owner not there, or it could not be reached.",
+}
+VERDICT_LEVEL = {
+    "confirmed": "ok",
+    "incipient": "ok",
+    "other_fault": "watch",
+    "no_fault_found": "none",
+    "not_inspected": "none",
+}
+CLOSE_REASON = {
+    "recovered": "The values went back to normal by themselves",
+    "cancelled": "Cancelled",
+} | VERDICT
+PART_STATUS = {
+    "learning": "Learning what is normal",
+    "ok": "No sign of wear",
+    "declining": "Wearing",
+    "failed": "Failed",
+    "no_data": "Too little fresh data",
+    None: "Not judged yet",
+}
+ROLE = {"owner": "Owner", "technician": "Technician", "manufacturer": "Manufacturer"}
+
+
+def part_level(part: Part) -> str:
+    """Level of a part as shown: learning is a state of its own."""
+    return "learning" if part.status == "learning" and part.level == "none" else part.level
+
+
+def worst_level(parts: list[Part], *, is_reporting: bool) -> str:
+    """Level of a device from its parts; without fresh data we cannot see, whatever was before."""
+    levels = {part_level(part) for part in parts}
+    for level in ("act", "plan"):
+        if level in levels:
+            return level
+    if not is_reporting:
+        return "none"
+    for level in ("watch", "learning"):
+        if level in levels:
+            return level
+    return "ok" if "ok" in levels else "none"
+
+
+def next_step(part: NeedyPart) -> tuple[str, str]:
+    """Icon and words for what happens next with a part."""
+    if part.ticket_state in ("scheduled", "in_service") and part.visit_starts_at is not None:
+        return "calendar-check", "visit"
+    if part.ticket_state == "in_service":
+        return "wrench", "Technician at work"
+    if part.ticket_id is not None:
+        return "clock", "Owner picks a time"
+    return "eye", "Watching"
+
+
+def learning_days(learning: Learning) -> tuple[int, int]:
+    """Days watched and days needed, for "4 of 10 days"."""
+    needed = max(1, round(learning.learning / timedelta(days=1)))
+    watched = int((learning.watched or timedelta()) / timedelta(days=1))
+    return min(watched, needed), needed
+
+
+def presence(device: DeviceRow) -> tuple[str, str, str]:
+    """Level, icon and words for *connected*, a fact of its own beside *reporting*."""
+    if device.is_connected:
+        return "ok", "plug", "Connected"
+    return "none", "unplug", "Not connected"
+
+
+def reporting(device: DeviceRow) -> tuple[str, str, str]:
+    if device.is_reporting:
+        return "ok", "radio", "Reporting"
+    if device.measured_through is None:
+        return "none", "radio", "Never reported"
+    return "none", "radio", "Silent"
+
+
+def actor(name: str) -> str:
+    """Who did something, as a history keeps it, in words."""
+    kind, _, _rest = name.partition(":")
+    return {
+        "forecare": "Forecare",
+        "owner": "The owner",
+        "technician": "The technician",
+        "manufacturer": "The manufacturer",
+        "link": "The owner, by the link in the message",
+    }.get(kind, name)
+
+
+def days_until(at: datetime, now: datetime) -> int:
+    return max(0, int((at - now) / timedelta(days=1)))
