@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.demo.access import Access, ensure_access
+from bench.demo.access import Access, ensure_access, person_links
 from bench.demo.count import judge
 from bench.demo.fleet import Fleet, Order, read_truth
 from bench.demo.show import Show
@@ -34,6 +34,8 @@ from core.supervisor import Supervisor, run_until_signal
 
 _READY_S = 60.0
 _FLEET_RESTARTS_MAX = 20
+_LINKS_EVERY_S = 5.0
+_PEOPLE = 3
 _ONCE = "demo-once"
 
 
@@ -74,7 +76,7 @@ def run_demo(settings: Settings, order: DemoOrder, *, console: Console) -> dict[
                 log_file=settings.runtime_path / "log" / "simulate.log",
             )
             fleet.start()
-            show.welcome(settings.base_url, access.links)
+            show.welcome(settings.base_url, person_links(settings))
             by_person = _watch(settings, supervisor, fleet, show, is_once=order.is_once)
             if by_person or not order.is_once:
                 return None
@@ -179,9 +181,11 @@ def _watch(
 ) -> bool:
     """Keep everything alive until the fleet is through or a person ends it; return whether one did."""
     servers = ServerWatch(settings)
+    links = _LinksOnce(settings, show)
 
     def tick() -> bool:
         servers.tick()
+        links.tick()
         show.progress(fleet.news())
         code = fleet.poll()
         if code is None:
@@ -198,6 +202,26 @@ def _watch(
         return True
 
     return run_until_signal(supervisor, on_tick=tick)
+
+
+class _LinksOnce:
+    """Prints the links of owner and technician as soon as each of them has something to see."""
+
+    def __init__(self, settings: Settings, show: Show) -> None:
+        self._settings = settings
+        self._show = show
+        self._next_look_s = monotonic_s() + _LINKS_EVERY_S
+        self._is_done = False
+
+    def tick(self) -> None:
+        if self._is_done or monotonic_s() < self._next_look_s:
+            return
+        self._next_look_s = monotonic_s() + _LINKS_EVERY_S
+        with contextlib.suppress(RetryableError):
+            found = person_links(self._settings)
+            if len(found) == _PEOPLE:
+                self._is_done = True
+                self._show.welcome(self._settings.base_url, found)
 
 
 def _count(settings: Settings, fleet: Fleet, *, seconds: float) -> dict[str, Any]:

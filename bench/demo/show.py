@@ -45,8 +45,6 @@ class Show:
         for line in news:
             if line.get("event") == "progress" and not self._is_over:
                 self._advance(line)
-            elif line.get("event") == "links":
-                self.welcome(line["base_url"], [tuple(pair) for pair in line["links"]])
 
     def close(self) -> None:
         if self._bar is not None:
