@@ -1,0 +1,209 @@
+"""Writes what Mosquitto reads: its configuration, its access list and its password file.
+
+A device's user name, client id and name are one and the same, forced by `use_username_as_clientid`:
+nobody can push another device off by taking its client id. Our own processes live by the same rule
+with user names that no device can have (a device name has no dot).
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from core.endpoints import broker_dir, runtime_paths, service_password
+from core.log import get_logger
+from core.pool import Pool
+from core.runtime import service as runtime
+from core.runtime.errors import NotRunningError
+from core.settings import Settings, load_settings
+from gateway import store
+from gateway.passwords import hash_password
+from gateway.records import BrokerUser
+
+log = get_logger("gateway")
+
+GATEWAY_USER = "forecare.gateway"
+INGEST_PARTS_MAX = 16
+"""Ingest processes that the broker has a user for."""
+PAYLOAD_MAX = 65_536
+_PACKET_MAX = 70_000
+"""Payload, topic and properties. Beyond it the broker closes the connection (MQTT 5: reason 0x95)."""
+
+_CONFIG = "mosquitto.conf"
+_ACL = "acl"
+_PASSWORDS = "passwords"
+
+
+def ingest_user(part: int) -> str:
+    """Return the broker user of one ingest process, by its place among them."""
+    return f"forecare.ingest.{part}"
+
+
+def service_users() -> tuple[str, ...]:
+    return (GATEWAY_USER, *(ingest_user(part) for part in range(INGEST_PARTS_MAX)))
+
+
+def write_broker_files(
+    directory: Path, port: int, *, bind: str = "127.0.0.1", inside: Path | None = None
+) -> None:
+    """Write everything the broker needs to start, without a database.
+
+    Devices that are in the password file already stay in it; `sync_broker` brings it up to date.
+
+    Parameters
+    ----------
+    directory : Path
+        Where to write.
+    port : int
+    bind : str
+        Address to listen on.
+    inside : Path, optional
+        The same folder as the broker sees it, where that differs (a container).
+    """
+    settings = load_settings()
+    directory.mkdir(parents=True, exist_ok=True)
+    place = directory if inside is None else inside
+    _replace(directory / _CONFIG, configuration(place, port=port, bind=bind))
+    _replace(directory / _ACL, access_list())
+    devices = [line for line in _lines(directory / _PASSWORDS) if not _is_service(line)]
+    _replace(directory / _PASSWORDS, _password_file(settings, devices))
+
+
+def sync_broker(pool: Pool, settings: Settings) -> bool:
+    """Bring the password file up to date with the registry and let the broker read it again.
+
+    Sessions of devices that still may connect stay; the broker drops the others at once.
+
+    Returns
+    -------
+    bool
+        Whether the embedded broker was told. False: there is none, or it runs elsewhere, and
+        somebody has to send it a SIGHUP.
+    """
+    with pool.connection() as connection:
+        users = store.broker_users(connection)
+    directory = broker_dir(settings)
+    directory.mkdir(parents=True, exist_ok=True)
+    _replace(directory / _ACL, access_list())
+    _replace(directory / _PASSWORDS, _password_file(settings, map(_line, users)))
+    if settings.broker_dir and Path(settings.broker_dir) != runtime_paths(settings).broker:
+        return False
+    try:
+        runtime.reload_broker(runtime_paths(settings))
+    except (NotRunningError, FileNotFoundError):
+        return False
+    return True
+
+
+def configuration(directory: Path, *, port: int, bind: str) -> str:
+    """Return mosquitto.conf for Mosquitto 2.0.2x. Pure."""
+    return f"""\
+# Written by `forecare broker write`; changes by hand are lost.
+
+# Sessions and queues survive a restart. Between two saves a crash loses what was acknowledged:
+# that is why devices wait for `stored` and not for the broker's PUBACK.
+persistence true
+persistence_location {directory}/
+autosave_interval 1
+persistent_client_expiration 14d
+
+# A full queue drops silently, so it is large, and never unlimited.
+max_queued_messages 500000
+max_queued_bytes 268435456
+max_inflight_messages 100
+queue_qos0_messages false
+
+# What a device may send. MQTT 5 clients are told the limit when they connect.
+max_packet_size {_PACKET_MAX}
+message_size_limit {PAYLOAD_MAX}
+max_keepalive 300
+
+# State lives in the database; nothing is left behind by devices that are gone.
+retain_available false
+set_tcp_nodelay true
+sys_interval 10
+allow_anonymous false
+allow_zero_length_clientid false
+password_file {directory}/{_PASSWORDS}
+acl_file {directory}/{_ACL}
+
+log_dest stderr
+log_timestamp_format %Y-%m-%dT%H:%M:%S
+log_type error
+log_type warning
+log_type notice
+connection_messages false
+
+listener {port} {bind}
+# Else a device with its own password could take another one's client id and push it off.
+use_username_as_clientid true
+"""
+
+
+def access_list() -> str:
+    """Return the access list. Pure.
+
+    A pattern holds for everybody, with their own name in place of %u, so our own processes may
+    write telemetry in their own name too: that is the heartbeat with which ingest tests that it hears.
+    """
+    lines = ["# Written by `forecare broker write`; changes by hand are lost.", ""]
+    lines += [f"pattern write fc/+/%u/{kind}" for kind in ("telemetry", "birth", "will")]
+    lines += [f"pattern read fc/+/%u/{kind}" for kind in ("stored", "config", "command")]
+    lines += [
+        "",
+        f"user {GATEWAY_USER}",
+        "topic read fc/+/+/birth",
+        "topic read fc/+/+/will",
+        "topic read $SYS/broker/publish/messages/dropped",
+        "topic write fc/+/+/config",
+        "topic write fc/+/+/command",
+    ]
+    for part in range(INGEST_PARTS_MAX):
+        lines += [
+            "",
+            f"user {ingest_user(part)}",
+            "topic read fc/+/+/telemetry",
+            "topic write fc/+/+/stored",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _password_file(settings: Settings, devices: Iterable[str]) -> str:
+    services = (
+        BrokerUser(name=name, password_hash=hash_password(service_password(settings, name)))
+        for name in service_users()
+    )
+    return "".join(f"{line}\n" for line in (*map(_line, services), *devices))
+
+
+def _line(user: BrokerUser) -> str:
+    return f"{user.name}:{user.password_hash}"
+
+
+def _is_service(line: str) -> bool:
+    return "." in line.partition(":")[0]
+
+
+def _lines(file: Path) -> Sequence[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return ()
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put a file in place at once: the broker sees the old one or the new one, never a half.
+
+    It belongs to the folder's owner, who is the broker's account, and to nobody else.
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+        folder = file.parent.stat()
+        if os.geteuid() == 0 and folder.st_uid != 0:
+            os.fchown(stream.fileno(), folder.st_uid, folder.st_gid)
+        if folder.st_mode & stat.S_ISGID:
+            os.fchmod(stream.fileno(), 0o660)
+    draft.replace(file)

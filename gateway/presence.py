@@ -1,0 +1,48 @@
+"""What birth and will messages say about a session. Pure."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from gateway.topics import parse_topic
+
+_BYTES_MAX = 4096
+_Boot = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Text = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00]*$")]
+
+
+class _Birth(msgspec.Struct, frozen=True):
+    boot: _Boot
+    firmware: _Text = ""
+    product: _Text = ""
+
+
+_decoder = msgspec.json.Decoder(_Birth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A session of a device began or ended. The boot number tells a late will from a new one."""
+
+    device: str
+    boot: int
+    is_connected: bool
+    firmware: str = ""
+
+
+def read_change(topic: str, payload: bytes) -> Change | None:
+    """Read a birth or will; None when it is neither."""
+    parsed = parse_topic(topic)
+    if parsed is None or parsed.kind not in ("birth", "will") or len(payload) > _BYTES_MAX:
+        return None
+    try:
+        birth = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return Change(
+        device=parsed.device,
+        boot=birth.boot,
+        is_connected=parsed.kind == "birth",
+        firmware=birth.firmware,
+    )

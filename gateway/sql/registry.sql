@@ -1,0 +1,105 @@
+-- name: lock_product
+-- Two registrations of one product wait for each other; the lock ends with the transaction.
+select pg_advisory_xact_lock(7305412002, hashtext(%(name)s));
+
+-- name: find_product
+select id, sheet, sheet_toml, revision from gateway.product where name = %(name)s;
+
+-- name: upsert_manufacturer
+-- The update that changes nothing makes `returning` answer for an existing row too.
+insert into gateway.manufacturer (name) values (%(name)s)
+on conflict (name) do update set name = excluded.name
+returning id;
+
+-- name: insert_product
+insert into gateway.product (manufacturer_id, name, title, sheet, sheet_toml, created_at, updated_at)
+values (%(manufacturer_id)s, %(name)s, %(title)s, %(sheet)s, %(sheet_toml)s, %(now)s, %(now)s)
+returning id;
+
+-- name: update_product
+-- Other stages watch `revision`, so it counts changes of meaning, not of comments.
+update gateway.product
+set manufacturer_id = %(manufacturer_id)s, title = %(title)s, sheet = %(sheet)s,
+    sheet_toml = %(sheet_toml)s, revision = %(revision)s, updated_at = %(now)s
+where id = %(id)s;
+
+-- name: create_hypertable
+-- No index on time alone: every reader asks for a device, which the primary key answers.
+select create_hypertable(%(relation)s::regclass, by_range('measured_at', %(chunk)s::interval),
+                         create_default_indexes => false);
+
+-- name: list_products
+select p.id, p.name, p.title, m.name as manufacturer, p.revision,
+       jsonb_array_length(p.sheet -> 'metrics') as metrics,
+       jsonb_array_length(p.sheet -> 'failure_modes') as failure_modes,
+       (select count(*) from gateway.device d where d.product_id = p.id) as devices,
+       p.updated_at
+from gateway.product p join gateway.manufacturer m on m.id = p.manufacturer_id
+order by p.name;
+
+-- name: product_toml
+select sheet_toml from gateway.product where name = %(name)s;
+
+-- name: product_id
+select id, sheet from gateway.product where name = %(name)s;
+
+-- name: upsert_owner
+-- An owner is known by the e-mail address; a later draft brings the newer name and phone.
+insert into gateway.owner (name, email, phone, locale, timezone)
+values (%(name)s, %(email)s, %(phone)s, %(locale)s, %(timezone)s)
+on conflict (email) do update
+set name = excluded.name, phone = excluded.phone, locale = excluded.locale, timezone = excluded.timezone
+returning id;
+
+-- name: insert_site
+insert into gateway.site (owner_id, name, address, city, timezone, latitude, longitude, access_note)
+values (%(owner_id)s, %(name)s, %(address)s, %(city)s, %(timezone)s, %(latitude)s, %(longitude)s,
+        %(access_note)s)
+returning id;
+
+-- name: insert_device
+insert into gateway.device (name, product_id, owner_id, site_id, serial, lot, firmware, shard,
+                            delivered_at, warranty_until, created_at)
+values (%(name)s, %(product_id)s, %(owner_id)s, %(site_id)s, %(serial)s, %(lot)s, %(firmware)s,
+        %(shard)s, %(delivered_at)s, %(warranty_until)s, %(now)s)
+returning id;
+
+-- name: insert_credential
+insert into gateway.credential (device_id, password_hash, created_at)
+values (%(device_id)s, %(password_hash)s, %(now)s);
+
+-- name: rotate_credential
+-- Also lets a revoked device in again: a new secret is a new decision.
+update gateway.credential c
+set password_hash = %(password_hash)s, created_at = %(now)s, revoked_at = null
+from gateway.device d
+where d.id = c.device_id and d.name = %(name)s and d.retired_at is null
+returning d.shard;
+
+-- name: revoke_credential
+update gateway.credential c set revoked_at = coalesce(c.revoked_at, %(now)s)
+from gateway.device d where d.id = c.device_id and d.name = %(name)s
+returning d.id;
+
+-- name: broker_users
+select d.name, c.password_hash
+from gateway.credential c join gateway.device d on d.id = c.device_id
+where c.revoked_at is null and d.retired_at is null
+order by d.name;
+
+-- name: broker_state
+-- Changes whenever the password file must: cheap to ask every few seconds.
+select count(*), max(created_at), max(revoked_at), count(revoked_at) from gateway.credential;
+
+-- name: list_devices
+select d.id, d.name, p.name as product, d.serial, d.lot, d.firmware, d.shard, o.email as owner_email,
+       d.delivered_at, d.warranty_until, c.revoked_at, d.retired_at, s.is_connected
+from gateway.device d
+join gateway.product p on p.id = d.product_id
+left join gateway.credential c on c.device_id = d.id
+left join gateway.owner o on o.id = d.owner_id
+left join gateway.presence s on s.device_id = d.id
+where (%(product)s::text is null or p.name = %(product)s)
+  and (%(name)s::text is null or d.name = %(name)s)
+order by d.name
+limit %(limit)s;
