@@ -5,7 +5,7 @@ samples. So noise is a function of (key, place), never of how often somebody has
 """
 
 import zlib
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +63,14 @@ def slow_noise(key: int, at_s: IntArray, *, period_s: int) -> FloatArray:
     blend = part * part * (3 - 2 * part)
     # Blending two independent values shrinks their spread between the knots; this undoes it.
     width = np.sqrt(blend**2 + (1 - blend) ** 2)
-    return cast("FloatArray", ((1 - blend) * values[left] + blend * values[left + 1]) / width)
+    return np.asarray(((1 - blend) * values[left] + blend * values[left + 1]) / width)
 
 
 def steps(key: int, at_s: IntArray, *, period_s: int) -> FloatArray:
     """Values of unit spread that stay for `period_s` seconds, then jump: people turning knobs."""
     first = int(at_s[0]) // period_s
     values = _normal(key, np.arange(first, int(at_s[-1]) // period_s + 1))
-    return cast("FloatArray", values[at_s // period_s - first])
+    return np.asarray(values[at_s // period_s - first])
 
 
 def _normal(key: int, places: IntArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,6 @@ from firmware_sim.model import Mode, Model
 
 DAY_S = 86_400
 HOUR_S = 3600
-_MIDDLE = 0.5
 SensorFaultKind = Literal["drift", "stuck", "dropout", "gap"]
 _SENSOR_FAULTS: tuple[SensorFaultKind, ...] = (
     "drift",
@@ -106,9 +106,9 @@ def _failures(
         return ()
     scale = min(1.0, days / 60)
     devices = _failing_devices(models, rng, count=count)
-    first, last = 24 * scale + 0.0, 57.5 / 60 * days
+    first, last = 24 * scale, 57.5 / 60 * days
     edges = np.linspace(first, last, count - sudden + 1)
-    moments = [float(rng.uniform(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    moments = [float(rng.uniform(a, b)) for a, b in pairwise(edges)]
     turn: dict[str, int] = {}
     made: list[Failure] = []
     for moment in moments:

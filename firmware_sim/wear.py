@@ -19,7 +19,7 @@ _FADE_SHAPE, _FADE_SCALE = 0.8, 1.6
 
 def exponential(progress: FloatArray) -> FloatArray:
     """Damage feeds on damage: bearings."""
-    return np.expm1(_GROWTH * progress) / np.expm1(_GROWTH)
+    return np.asarray(np.expm1(_GROWTH * progress) / np.expm1(_GROWTH))
 
 
 def linear(progress: FloatArray) -> FloatArray:

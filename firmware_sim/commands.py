@@ -1,0 +1,284 @@
+"""`forecare simulate`: a fleet of invented devices and people that uses the platform from outside."""
+
+import fcntl
+import json
+import signal
+from pathlib import Path
+from typing import IO, Any, Self
+
+import click
+import orjson
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from firmware_sim import log
+from firmware_sim.clock import monotonic_s, pause, wall_s
+from firmware_sim.errors import SimulatorError, UnreachableError
+from firmware_sim.fleet import MODELS, Fleet, make_fleet
+from firmware_sim.people_at_work import People
+from firmware_sim.provision import draw_people, provision, read_sheets
+from firmware_sim.rest import Api
+from firmware_sim.simulation import DAY_S, Files, Report, Simulation
+from firmware_sim.state import State, load_state, save_state
+
+_SHEETS = Path(__file__).resolve().parent.parent / "gateway" / "sheets"
+_DEVICES_MAX = 5000
+_PROVISION_WAIT_S = 60.0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--devices", default=40, show_default=True, type=click.IntRange(1, _DEVICES_MAX))
+@click.option(
+    "--days", default=60.0, show_default=True, type=click.FloatRange(0.25, 400),
+    help="How many days of history end now.",
+)  # fmt: skip
+@click.option(
+    "--speed", default="max", show_default=True,
+    help="Simulated seconds a second; `max` goes as fast as the line takes it.",
+)  # fmt: skip
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(0, 999))
+@click.option("--api", "api_url", required=True, help="Address of the platform, http://host:port.")
+@click.option(
+    "--login", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help='JSON file {"email": …, "password": …} of a manufacturer.',
+)  # fmt: skip
+@click.option("--email", default="", help="Manufacturer's e-mail address, instead of --login.")
+@click.option(
+    "--password",
+    default="",
+    envvar="SIMULATE_PASSWORD",
+    help="Its password; better in SIMULATE_PASSWORD.",
+)
+@click.option(
+    "--state", "directory", required=True, type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the spool, the credentials and the truth; the same folder goes on where it was.",
+)  # fmt: skip
+@click.option(
+    "--inbox", type=click.Path(path_type=Path, file_okay=False),
+    help="Maildir in which the owners' mail arrives. Without it nobody answers.",
+)  # fmt: skip
+@click.option("--products", default="heat_pump,water_pump", show_default=True)
+@click.option(
+    "--sheets", default=_SHEETS, type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the product sheets that are brought along.",
+)  # fmt: skip
+@click.option("--live", is_flag=True, help="Go on in real time when the history is over.")
+@click.option(
+    "--progress", "style", default="auto", show_default=True,
+    type=click.Choice(["auto", "bar", "json"]),
+)  # fmt: skip
+def simulate(
+    devices: int,
+    days: float,
+    speed: str,
+    seed: int,
+    api_url: str,
+    login: Path | None,
+    email: str,
+    password: str,
+    directory: Path,
+    inbox: Path | None,
+    products: str,
+    sheets: Path,
+    live: bool,
+    style: str,
+) -> None:
+    """Let a fleet of simulated heat pumps and water pumps live on the platform.
+
+    It is a stranger: it registers products and devices through the REST API, sends telemetry over MQTT
+    with a spool of its own, reads the owners' mail, books visits through the links in it, and repairs
+    what the technicians find. Parts wear, sensors lie, lines go down; what was really done to the fleet
+    is in truth.json of the --state folder.
+
+    \b
+    forecare simulate --api http://127.0.0.1:8000 --login login.json --state sim --inbox inbox
+    """
+    email, password = _credentials(login, email, password)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _only_one(directory):
+        files = Files(directory=directory)
+        state = load_state(files.state) or _new_state(devices, days, seed, _names(products))
+        _check_same(state, devices, days, seed, _names(products))
+        fleet = _fleet_of(state)
+        api = Api(api_url, email=email, password=password, timeout_s=60)
+        if len(state.credentials) < len(fleet.units):
+            _first_run(api, fleet, state, files, sheets)
+        quick_api = Api(api_url, email=email, password=password, timeout_s=4)
+        people = People(
+            fleet=fleet,
+            state=state,
+            inbox=inbox,
+            api_url=api_url,
+            save=lambda: save_state(files.state, state),
+        )
+        with _Teller(style, days=state.days) as teller:
+            simulation = Simulation(
+                fleet=fleet,
+                state=state,
+                files=files,
+                api=quick_api,
+                people=people,
+                speed=_speed(speed),
+                is_live=live,
+                report=teller.tell,
+            )
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda _number, _frame: simulation.stop())
+            simulation.run()
+        api.close()
+        quick_api.close()
+
+
+def _credentials(login: Path | None, email: str, password: str) -> tuple[str, str]:
+    if login is not None:
+        try:
+            content = json.loads(login.read_text())
+            return str(content["email"]), str(content["password"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SimulatorError(
+                f"{login} is no login: {error!r}", hint='write {"email": "…", "password": "…"}'
+            ) from error
+    if not email or not password:
+        raise SimulatorError("nobody to sign in as", hint="give --login, or --email and --password")
+    return email, password
+
+
+def _names(products: str) -> list[str]:
+    names = [name.strip() for name in products.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(MODELS))
+    if unknown or not names:
+        raise SimulatorError(
+            f"no such product: {', '.join(unknown) or products!r}",
+            hint=f"choose from {', '.join(MODELS)}",
+        )
+    return names
+
+
+def _speed(speed: str) -> float | None:
+    if speed == "max":
+        return None
+    try:
+        value = float(speed)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise SimulatorError(f"--speed is {speed!r}", hint="give `max` or a number above 0")
+    return value
+
+
+def _new_state(devices: int, days: float, seed: int, products: list[str]) -> State:
+    start_s = (int(wall_s()) - int(days * DAY_S)) // 3600 * 3600
+    return State(seed=seed, devices=devices, days=days, products=products, start_s=start_s)
+
+
+def _check_same(state: State, devices: int, days: float, seed: int, products: list[str]) -> None:
+    was = (state.devices, state.days, state.seed, state.products)
+    if was != (devices, days, seed, products):
+        raise SimulatorError(
+            f"this --state folder belongs to another run: {state.devices} devices, {state.days:g} days,"
+            f" seed {state.seed}, {','.join(state.products)}",
+            hint="give the same options, or another --state folder",
+        )
+
+
+def _fleet_of(state: State) -> Fleet:
+    """Build the fleet and do again the repairs that were done."""
+    fleet = make_fleet(
+        devices=state.devices,
+        days=state.days,
+        seed=state.seed,
+        start_s=state.start_s,
+        products=state.products,
+    )
+    for repair in state.repairs:
+        fleet.plan.failures[repair["failure"]].repaired_s = repair["repaired_s"]
+    return fleet
+
+
+def _first_run(api: Api, fleet: Fleet, state: State, files: Files, sheets: Path) -> None:
+    contents = read_sheets(sheets, state.products)
+    if not state.technicians:
+        draw_people(fleet, state)
+    save_state(files.state, state)
+    ends_s = monotonic_s() + _PROVISION_WAIT_S
+    while True:
+        try:
+            provision(
+                api,
+                fleet=fleet,
+                state=state,
+                sheets=contents,
+                save=lambda: save_state(files.state, state),
+            )
+        except UnreachableError as error:
+            if monotonic_s() > ends_s:
+                error.hint = error.hint or "is the platform up at the address given with --api?"
+                raise
+            log.warning("provision.wait", detail=error.message)
+            pause(1.0)
+        else:
+            return
+
+
+class _only_one:  # noqa: N801 - reads as a statement
+    """Hold a lock on the folder: two simulators with the same identities would cut each other off."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "lock"
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise SimulatorError(
+                f"another simulator uses {self._path.parent}",
+                hint="stop it, or take another --state",
+            ) from error
+
+    def __exit__(self, *_: object) -> None:
+        assert self._file is not None
+        self._file.close()
+
+
+class _Teller:
+    """Shows progress: a bar for people at a terminal, else a line of JSON now and then."""
+
+    def __init__(self, style: str, *, days: float) -> None:
+        is_terminal = click.get_text_stream("stdout").isatty()
+        self._bar: Progress | None = None
+        if style == "bar" or (style == "auto" and is_terminal):
+            self._bar = Progress(
+                TextColumn("day {task.completed:5.1f} of {task.total:g}"),
+                BarColumn(),
+                TextColumn(
+                    "{task.fields[stored]:,} samples stored, {task.fields[tickets]} tickets"
+                ),
+                TimeRemainingColumn(),
+            )
+            self._task = self._bar.add_task("days", total=days, stored=0, tickets=0)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    @property
+    def tell(self) -> Report:
+        return self._tell
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if self._bar:
+            self._bar.update(
+                self._task,
+                completed=event["day"],
+                stored=event["stored"],
+                tickets=event["tickets"],
+            )
+        else:
+            click.echo(orjson.dumps(event).decode())
