@@ -118,6 +118,17 @@ def claim_fallback(paths: RuntimePaths) -> None:
     (paths.relocated_from / _POINTER).write_text(f"{paths.root}\n")
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder that belongs to whoever owns the one above it, also when root creates it."""
+    if folder.exists():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        owner = folder.parent.stat()
+        os.chown(folder, owner.st_uid, owner.st_gid)
+
+
 def _default_root() -> Path:
     settings = load_settings()
     if settings.runtime_dir or (PROJECT_ROOT / "pyproject.toml").is_file():

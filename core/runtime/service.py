@@ -16,7 +16,7 @@ from core.runtime.disk import MEGABYTE, disk_trouble_explained, require_space
 from core.runtime.errors import NotRunningError, ServerStartError, WrongOwnerError
 from core.runtime.logs import set_aside
 from core.runtime.mosquitto import BrokerFiles, Mosquitto
-from core.runtime.paths import RuntimePaths, claim_fallback
+from core.runtime.paths import RuntimePaths, claim_fallback, make_folder
 from core.runtime.ports import LOOPBACK, PortWish, asked_port, choose_port
 from core.runtime.postgres import Postgres, database_url, with_password
 from core.runtime.progress import SILENT, Progress
@@ -122,6 +122,7 @@ def up(paths: RuntimePaths, *, broker_files: BrokerFiles, progress: Progress = S
     ServerStartError
         If a server refuses to start.
     """
+    paths.account()  # without one, nothing below is worth its download
     stamp = install(paths, progress=progress)
     account = _usable_account(paths)
     with disk_trouble_explained(paths.root, purpose="starting the servers"):
@@ -140,6 +141,7 @@ def _up_locked(
     with _locked(paths, progress):
         _start_postgres(paths, account, stamp=stamp, progress=progress)
         state = _start_mosquitto(paths, account, broker_files=broker_files, progress=progress)
+        _note_ports_elsewhere(paths, progress)
     return _endpoints(paths, account, state)
 
 
@@ -318,6 +320,17 @@ def _wish(paths: RuntimePaths, server: _Listener) -> PortWish:
     )
 
 
+def _note_ports_elsewhere(paths: RuntimePaths, progress: Progress) -> None:
+    """A server that ran already keeps its port, whatever has been asked for since."""
+    for server in (_POSTGRES, _MOSQUITTO):
+        wish = _wish(paths, server)
+        if wish.asked is not None and wish.asked != wish.remembered:
+            progress.note(
+                f"{server.name} runs on port {wish.remembered}; port {wish.asked} counts after"
+                " `forecare runtime down`"
+            )
+
+
 def _remember(paths: RuntimePaths, state: State) -> State:
     save_state(paths.state, state)
     return state
@@ -359,7 +372,7 @@ def _require_rights(paths: RuntimePaths, account: Account) -> None:
 def _make_folders(paths: RuntimePaths, account: Account) -> None:
     """Create the instance's folders, and mend their owner where root may have spoiled it."""
     try:
-        paths.root.mkdir(parents=True, exist_ok=True)
+        make_folder(paths.root)
         for folder, mode in ((paths.postgres, 0o700), (paths.broker, 0o770), (paths.log, 0o750)):
             folder.mkdir(mode=mode, exist_ok=True)
             if os.geteuid() == 0 and folder.stat().st_uid != account.uid:

@@ -17,6 +17,7 @@ from core.runtime.disk import (
     require_space,
 )
 from core.runtime.packages import SUITE, Apt, Package, PackageCache, cache_folder, fetch
+from core.runtime.paths import make_folder
 from core.runtime.progress import Progress
 from core.runtime.state import locked, wrong_owner
 from core.runtime.unpack import make_runnable, unpack, verify
@@ -84,7 +85,7 @@ def install_software(
     if present is not None and not again:
         return present
     try:
-        software.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(software.parent)
     except PermissionError as error:
         raise wrong_owner(software) from error
     lock = software.with_name(f"{software.name}.lock")

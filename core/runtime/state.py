@@ -86,7 +86,7 @@ def wrong_owner(file: Path) -> WrongOwnerError:
         owner = "somebody else"
     return WrongOwnerError(
         f"{existing} belongs to {owner}, and this command runs as user id {os.geteuid()}",
-        hint=f"run it as {owner} or as root, or use a folder of your own:"
+        hint=f"run it as {owner}, or use a folder of your own:"
         " FORECARE_RUNTIME_DIR=~/forecare-runtime",
     )
 
