@@ -11,7 +11,6 @@ import uvicorn
 
 from api import accounts
 from api.accounts import ROLES, Account, Role
-from api.app import make_app
 from api.entry import sign_entry
 from api.passwords import Passwords
 from core.clock import wall_now
@@ -36,6 +35,8 @@ def api() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="Port instead of FORECARE_HTTP_PORT.")
 def run(host: str | None, port: int | None) -> None:
     """Serve the pages and the REST interface until SIGTERM or Ctrl-C."""
+    from api.app import make_app  # noqa: PLC0415 - `forecare account` need not load every stage
+
     settings = load_settings()
     listener = _listen(host or settings.http_host, port or settings.port)
     config = uvicorn.Config(
