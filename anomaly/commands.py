@@ -1,0 +1,84 @@
+"""`forecare anomaly`: run the scorer, see how far it is, learn a product anew."""
+
+import signal
+import threading
+
+import click
+
+from anomaly import service, store
+from anomaly.worker import Worker
+from core.clock import wall_now
+from core.endpoints import database_url
+from core.errors import NotFoundError
+from core.pool import connect, make_pool
+from core.settings import load_settings
+
+
+@click.group()
+def anomaly() -> None:
+    """From samples to forecasts: what is normal, what is not, and when a part will fail.
+
+    \b
+    The scorer learns what is normal for each product from its devices' first days, and for each
+    device from its own. From then on it turns samples into a health index per failure mode,
+    detections with their evidence, and forecasts that `forecare maintenance` decides on.
+    """
+
+
+@anomaly.command()
+def run() -> None:
+    """Score what is new until stopped (Ctrl-C, SIGTERM).
+
+    It may be killed at any moment and started again: what it writes and how far it is are kept in
+    one transaction. Several may run at once.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    pool = make_pool(database_url(load_settings()), name="anomaly", size_max=2)
+    try:
+        Worker(pool=pool, stop=stop).run()
+    finally:
+        pool.close()
+
+
+@anomaly.command()
+def status() -> None:
+    """Show per product how many devices are scored, how far behind, and what was detected."""
+    with connect(database_url(load_settings()), name="anomaly status") as connection:
+        rows = store.read_status(connection)
+    if not rows:
+        click.echo("no products yet: `forecare product add SHEET.toml`")
+    for row in rows:
+        learned = f"baseline {row.baseline}" if row.baseline else "no shared baseline"
+        click.echo(
+            f"{row.name}: {row.devices} devices, {row.scored} scored ({row.learning} learning),"
+            f" {learned}, behind by {row.behind or 0}, {row.detections} detections"
+        )
+
+
+@anomaly.command()
+@click.argument("product")
+def fit(product: str) -> None:
+    """Learn PRODUCT's baseline now, as a new revision, from what its devices have sent so far.
+
+    Devices that are scored already keep the baseline they began with; devices that come to the end
+    of their learning time later use the new one.
+    """
+    with connect(database_url(load_settings()), name="anomaly fit") as connection:
+        rows = {row.product.name: row for row in store.read_products(connection)}
+        if product not in rows:
+            raise NotFoundError(
+                f"there is no product {product!r} with data",
+                hint=f"products with data: {', '.join(sorted(rows)) or 'none'}",
+            )
+        baseline = service.learn_product(connection, rows[product], now=wall_now(), is_forced=True)
+    if baseline is None:
+        click.echo("its devices follow their own recent past: there is nothing to share")
+        return
+    click.echo(f"learned from {baseline.devices} devices, {baseline.windows} windows")
+    for metric in baseline.metrics:
+        click.echo(
+            f"  {metric.metric}: {metric.explained:.0%} explained, spread {metric.sigma:.3g},"
+            f" smoothed {metric.sigma_smooth:.3g}"
+        )

@@ -1,0 +1,73 @@
+"""Says what was seen: the only place where deviations become sentences. Pure.
+
+Every sentence keeps its key and values, so that it can be said in another language.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from anomaly.records import Evidence, MetricEvidence, Sentence
+from core.units import EPOCH
+
+_TEMPLATES = {
+    "above": "{title} is {observed}{unit}, {deviation} above what is normal under these conditions{since}.",
+    "below": "{title} is {observed}{unit}, {deviation} below what is normal under these conditions{since}.",
+    "since": "; it has been so since {day}",
+    "rising": "; it has been moving away since {day}",
+    "reported_fault": "The device reports fault {code}: {mode}.",
+    "sensor": "The sensor of {title} is suspected: no other metric bears out what it shows.",
+    "stuck": "The sensor of {title} does not move any more.",
+    "missing": "The sensor of {title} delivers no values.",
+    "outside": "{title} is outside what was seen while learning, so the normal range is uncertain.",
+    "learning": "The device is still being watched to learn what is normal for it, until {day}.",
+    "no_data": "The device has not run lately, so nothing new is known about its wear.",
+    "serviced": "The {component} was serviced on {day}; wear counts from then on.",
+    "held": "A technician found no fault on {day}; only what gets worse than then is reported.",
+    "all_normal": "All metrics are as expected.",
+}
+
+
+def sentence(key: str, **values: str | float | None) -> Sentence:
+    """Say one sentence in English and keep how it was made."""
+    return Sentence(key=key, values=dict(values), text=_TEMPLATES[key].format(**values))
+
+
+def metric_sentence(metric: MetricEvidence) -> Sentence:
+    """Say how far a metric is from normal: "Fan vibration is 2.1 mm/s, 0.9 above …"."""
+    observed, expected = metric.observed or 0.0, metric.expected or 0.0
+    deviation = observed - expected
+    since = ""
+    if metric.since:
+        since = _TEMPLATES["rising"].format(day=day_of(metric.since))
+    return sentence(
+        "above" if deviation >= 0 else "below",
+        title=metric.title,
+        observed=_number(observed, deviation),
+        unit=f" {metric.unit}" if metric.unit else "",
+        deviation=_number(abs(deviation), deviation),
+        since=since,
+    )
+
+
+def day_of(text: str) -> str:
+    """Write an instant as a day: "12 Nov"; with the time of day when it is a matter of minutes."""
+    at = datetime.fromisoformat(text)
+    return f"{at.day} {at:%b}"
+
+
+def iso(at_us: int) -> str:
+    """ISO 8601 in UTC of microseconds since 1970."""
+    return instant(at_us).isoformat()
+
+
+def instant(at_us: int) -> datetime:
+    return (EPOCH + timedelta(microseconds=at_us)).astimezone(UTC)
+
+
+def _number(value: float, scale: float) -> str:
+    """Write a value with as many decimals as its deviation deserves."""
+    size = abs(scale)
+    decimals = 0 if size >= 20 else 1 if size >= 2 else 2 if size >= 0.02 else 4
+    return f"{value:.{decimals}f}"
+
+
+NOTHING = Evidence(sentences=(sentence("all_normal"),))

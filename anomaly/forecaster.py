@@ -1,0 +1,143 @@
+"""From the path of degradation to the chance of failure and the remaining life. Pure, no dice.
+
+A path is explained by many laws of wear at once: every onset on a grid times every shape on a list
+(quick at first, linear, faster and faster, exponential). For each law the rate is a weighted least
+squares fit with a normal posterior, so the time at which degradation reaches 1 has a distribution
+in closed form; the laws are mixed by how well they explain the path.
+"""
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr
+
+from anomaly.records import FloatArray, Outlook
+
+_POWERS = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
+_GROWTHS = (1.0, 2.0, 3.5)
+_SHAPE_PRIOR = np.array([0.6, 0.9, 1.6, 1.2, 1.2, 0.8, 0.8, 0.8, 0.4])
+_ONSETS = 36
+_LAW_ERROR = 0.16
+"""Relative error of a law's future, and of the level at which parts really fail."""
+_PATH_ERROR = 0.05  # relative error of one value of the path
+_CORRELATED = 4.0  # values of a smoothed path that are worth one independent one
+HORIZON_HOURS = 24.0 * 365 * 3
+_HOURS = np.concatenate([[0.0], np.geomspace(1e-4, HORIZON_HOURS, 320)])
+
+
+def base_outlook(failures_per_year: float) -> Outlook:
+    """Chance of failure of a device that shows no sign."""
+    rate = failures_per_year / 365.25
+    return Outlook(
+        p_fail_1d=float(-np.expm1(-rate)),
+        p_fail_7d=float(-np.expm1(-7 * rate)),
+        p_fail_30d=float(-np.expm1(-30 * rate)),
+    )
+
+
+def forecast_path(
+    hours: FloatArray,
+    degradation: FloatArray,
+    *,
+    noise: float,
+    lag_hours: float,
+    belief: float,
+    base: Outlook,
+) -> Outlook:
+    """Extrapolate a path of degradation to 1.
+
+    Parameters
+    ----------
+    hours : ndarray, shape (n,)
+        Time of each value before now, at most 0, rising.
+    degradation : ndarray, shape (n,)
+        0 as new to 1 failed.
+    noise : float
+        Standard deviation of one value of a healthy device.
+    lag_hours : float
+        By how much the smoothed path is behind.
+    belief : float
+        Probability that this is wear at all; the rest of the chance is `base`.
+    base : Outlook
+        Chance of failure without any sign.
+
+    Returns
+    -------
+    Outlook
+        Probabilities that rise with the horizon, quantiles in order.
+    """
+    past = hours - lag_hours
+    chance = _mixture(past, np.clip(degradation, 0.0, 1.5), noise=max(noise, 1e-3))
+    p = [
+        _mixed(belief, float(np.interp(24.0 * days, _HOURS, chance)), healthy)
+        for days, healthy in ((1, base.p_fail_1d), (7, base.p_fail_7d), (30, base.p_fail_30d))
+    ]
+    life = [_quantile(chance, share) for share in (0.1, 0.5, 0.9)]
+    return Outlook(
+        p_fail_1d=p[0],
+        p_fail_7d=max(p[1], p[0]),
+        p_fail_30d=max(p[2], p[1], p[0]),
+        life_hours_q10=life[0],
+        life_hours_q50=life[1],
+        life_hours_q90=life[2],
+    )
+
+
+def _mixed(belief: float, wear: float, healthy: float) -> float:
+    return float(np.clip(1 - (1 - belief * wear) * (1 - healthy), 0.0, 1.0))
+
+
+def _mixture(past: FloatArray, values: FloatArray, *, noise: float) -> FloatArray:
+    """Distribution function of the time to failure on the grid of hours."""
+    ages, forms = _laws(past)  # elapsed time at each value (laws, n); shape index
+    curve = _shape(ages, forms[:, None], ages[:, -1:])
+    variance = (noise**2 + (_PATH_ERROR * values) ** 2) * _CORRELATED
+    weight = 1 / variance
+    power = np.maximum((curve**2 * weight).sum(axis=1), 1e-12)
+    rate = (curve * weight * values).sum(axis=1) / power
+    error = ((values - rate[:, None] * curve) ** 2 * weight).sum(axis=1)
+    spread = np.sqrt(1 / power + (_LAW_ERROR * rate) ** 2)
+    evidence = -0.5 * error + np.log(_SHAPE_PRIOR[forms]) + log_ndtr(rate / spread)
+    evidence -= evidence.max()
+    share = np.exp(evidence)
+    share /= share.sum()
+    ahead = ages[:, -1:] - past[-1] + _HOURS
+    reached = _shape(ahead, forms[:, None], ages[:, -1:])
+    with np.errstate(divide="ignore"):
+        needed = np.where(reached > 0, 1 / np.maximum(reached, 1e-300), np.inf)
+    by_then = ndtr((rate[:, None] - needed) / spread[:, None])
+    chance = share @ by_then
+    # It has not failed yet: all that would have happened before now is excluded.
+    chance = (chance - chance[0]) / max(1 - chance[0], 1e-9)
+    return np.asarray(np.maximum.accumulate(np.clip(chance, 0.0, 1.0)))
+
+
+def _laws(past: FloatArray) -> tuple[FloatArray, np.ndarray]:
+    """All laws: time since onset at each value, and which shape."""
+    span = past[-1] - past[0]
+    step = max(span / max(len(past) - 1, 1), 1e-6)
+    early = past[0] - np.geomspace(max(span, step), step, 6)
+    onsets = np.concatenate([early, np.linspace(past[0], past[-1] - step, _ONSETS - 6)])
+    shapes = len(_POWERS) + len(_GROWTHS)
+    ages = np.maximum(past[None, :] - np.repeat(onsets, shapes)[:, None], 0.0)
+    return ages, np.tile(np.arange(shapes), len(onsets))
+
+
+def _shape(age: FloatArray, form: np.ndarray, now: FloatArray) -> FloatArray:
+    """Law of each shape, scaled to 1 at the age `now`."""
+    relative = age / np.maximum(now, 1e-9)
+    powers = np.array(_POWERS + (1.0,) * len(_GROWTHS))[form]
+    growths = np.array((0.0,) * len(_POWERS) + _GROWTHS)[form]
+    straight = np.power(relative, powers)
+    with np.errstate(over="ignore", invalid="ignore"):
+        grown = np.expm1(np.minimum(growths * relative, 300.0)) / np.expm1(
+            np.maximum(growths, 1e-9)
+        )
+    return np.asarray(np.where(growths > 0, grown, straight))
+
+
+def _quantile(chance: FloatArray, share: float) -> float | None:
+    if chance[-1] <= share:
+        return None
+    place = int(np.searchsorted(chance, share))
+    low, high = chance[max(place - 1, 0)], chance[place]
+    part = (share - low) / (high - low) if high > low else 1.0
+    return float(_HOURS[max(place - 1, 0)] + part * (_HOURS[place] - _HOURS[max(place - 1, 0)]))

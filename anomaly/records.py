@@ -1,0 +1,140 @@
+"""What crosses the borders inside this package: frozen records with names. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+Status = Literal["learning", "ok", "declining", "failed", "no_data"]
+Kind = Literal["wear", "reported_fault", "sensor"]
+Change = Literal["raised", "cleared"]
+Verdict = Literal["confirmed", "incipient", "other_fault", "no_fault_found", "not_inspected"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """A stretch of one device's telemetry, oldest first."""
+
+    at_us: IntArray
+    """Instants, microseconds since 1970, strictly rising; shape (n,)."""
+    values: FloatArray
+    """One column per metric of the product, in the sheet's order; NaN where missing; (n, metrics)."""
+
+    def between(self, from_us: int, until_us: int) -> "Samples":
+        """Return the samples with from_us <= at < until_us."""
+        first, last = np.searchsorted(self.at_us, [from_us, until_us])
+        return Samples(at_us=self.at_us[first:last], values=self.values[first:last])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEvent:
+    """What a technician found, or did, as far as scoring cares."""
+
+    finding_id: int
+    failure_mode: str
+    component: str
+    verdict: Verdict
+    found_us: int
+
+
+class MetricEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one metric is from what is normal under the present conditions."""
+
+    metric: str
+    title: str
+    unit: str
+    observed: float | None
+    expected: float | None
+    spread: float | None
+    """One standard deviation of a healthy device, in the metric's unit."""
+    deviation_spreads: float | None
+    direction: Literal["up", "down", "none"]
+    since: str | None
+    """Event time from which it has been away from normal, ISO 8601."""
+
+
+class Sentence(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence as key and values, so that it can be said in another language."""
+
+    key: str
+    values: dict[str, str | float | int | None]
+    text: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a detection or a forecast says what it says."""
+
+    metrics: tuple[MetricEvidence, ...] = ()
+    since: str | None = None
+    operating: dict[str, float] = {}
+    """Operating conditions of the newest window, by metric."""
+    sentences: tuple[Sentence, ...] = ()
+    caveats: tuple[Sentence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    metric: str
+    at_us: int
+    observed: float | None
+    expected: float | None
+    spread: float | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    failure_mode: str
+    at_us: int
+    score: float
+    health_index: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    kind: Kind
+    failure_mode: str
+    """For kind `sensor`: the name of the metric."""
+    change: Change
+    at_us: int
+    score: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Chance of failure within horizons, and quantiles of remaining life."""
+
+    p_fail_1d: float
+    p_fail_7d: float
+    p_fail_30d: float
+    life_hours_q10: float | None = None
+    """None: beyond any horizon."""
+    life_hours_q50: float | None = None
+    life_hours_q90: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    failure_mode: str
+    made_us: int
+    status: Status
+    health_index: float | None
+    outlook: Outlook | None
+    evidence: Evidence
+
+
+@dataclass(slots=True, kw_only=True)
+class Output:
+    """Everything that one stretch of a device's data brings forth, in order of event time."""
+
+    expectations: list[Expectation] = field(default_factory=list)
+    healths: list[Health] = field(default_factory=list)
+    detections: list[Detection] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)

@@ -1,0 +1,109 @@
+-- name: products
+-- Products with their devices' progress in one look, so that an idle turn costs one query.
+select p.id, p.name, p.sheet, p.revision,
+       min(g.first_measured_at) as first_at,
+       max(g.measured_through) as newest_at
+from gateway.product p
+join gateway.device d on d.product_id = p.id
+join ingest.progress g on g.device_id = d.id
+group by p.id
+order by p.id;
+
+-- name: due_devices
+-- Devices whose stream goes on beyond what was scored, those furthest behind first.
+select d.id, g.first_measured_at, g.measured_through, s.scored_through
+from gateway.device d
+join ingest.progress g on g.device_id = d.id
+left join anomaly.scorer_state s on s.device_id = d.id
+where d.product_id = %(product_id)s
+  and (s.device_id is null or g.measured_through > s.scored_through)
+order by g.measured_through - coalesce(s.scored_through, g.first_measured_at) desc
+limit %(limit)s;
+
+-- name: fleet_progress
+-- Every device of a product, for the product's watermark.
+select d.id, g.first_measured_at, g.measured_through
+from gateway.device d
+join ingest.progress g on g.device_id = d.id
+where d.product_id = %(product_id)s
+order by d.id;
+
+-- name: make_state
+-- The row that a scorer locks; another one may have been first.
+insert into anomaly.scorer_state (device_id, baseline_id, scored_through, forecast_through, state)
+values (%(device_id)s, null, %(scored_through)s, null, %(state)s)
+on conflict do nothing;
+
+-- name: claim_state
+-- One scorer at a time has a device; the lock ends with the transaction that writes the scores.
+select baseline_id, state
+from anomaly.scorer_state
+where device_id = %(device_id)s
+for update skip locked;
+
+-- name: keep_state
+update anomaly.scorer_state
+set baseline_id = %(baseline_id)s, scored_through = %(scored_through)s,
+    forecast_through = %(forecast_through)s, state = %(state)s
+where device_id = %(device_id)s;
+
+-- name: forget_expectations
+-- A device without a state starts anew, so nothing of an earlier start may stay.
+delete from anomaly.expectation where device_id = %(device_id)s;
+
+-- name: forget_health
+delete from anomaly.health where device_id = %(device_id)s;
+
+-- name: forget_detections
+delete from anomaly.detection where device_id = %(device_id)s;
+
+-- name: forget_forecasts
+delete from anomaly.forecast where device_id = %(device_id)s;
+
+-- name: findings
+-- What technicians found, oldest first: where a baseline starts anew.
+select f.id, f.failure_mode, f.component, f.verdict, f.found_at
+from maintenance.finding f
+where f.device_id = %(device_id)s
+order by f.found_at, f.id;
+
+-- name: add_label
+insert into anomaly.label
+    (finding_id, device_id, failure_mode, component, verdict, found_at, created_at)
+values (%(finding_id)s, %(device_id)s, %(failure_mode)s, %(component)s, %(verdict)s, %(found_at)s,
+        %(now)s)
+on conflict (finding_id) do nothing;
+
+-- name: baseline_newest
+select id, parameters from anomaly.baseline
+where product_id = %(product_id)s order by revision desc limit 1;
+
+-- name: baseline_by_id
+select id, parameters from anomaly.baseline where id = %(baseline_id)s;
+
+-- name: add_baseline
+-- The first one to learn a revision wins; everybody reads it back.
+insert into anomaly.baseline
+    (product_id, revision, learned_from, learned_through, parameters, quality, code_version, created_at)
+select %(product_id)s,
+       coalesce((select max(revision) from anomaly.baseline where product_id = %(product_id)s), 0) + 1,
+       %(learned_from)s, %(learned_through)s, %(parameters)s, %(quality)s, %(code_version)s, %(now)s
+on conflict do nothing;
+
+-- name: status
+-- One line per product for `forecare anomaly status`.
+select p.name,
+       count(d.id) as devices,
+       count(s.device_id) as scored,
+       count(*) filter (where s.state->>'phase' = 'learning') as learning,
+       max(g.measured_through) as newest_at,
+       max(g.measured_through - s.scored_through) as behind,
+       (select max(b.revision) from anomaly.baseline b where b.product_id = p.id) as baseline,
+       (select count(*) from anomaly.detection x join gateway.device y on y.id = x.device_id
+        where y.product_id = p.id and x.change = 'raised' and x.kind <> 'sensor') as detections
+from gateway.product p
+left join gateway.device d on d.product_id = p.id
+left join ingest.progress g on g.device_id = d.id
+left join anomaly.scorer_state s on s.device_id = d.id
+group by p.id
+order by p.name;

@@ -1,0 +1,85 @@
+"""Loops: learns products whose time has come, scores what is new, in short transactions."""
+
+import threading
+from dataclasses import dataclass
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from anomaly import service, store
+from core.clock import monotonic_s, wall_now
+from core.log import get_logger
+from core.pool import Pool
+
+_BUSY_S = 0.2
+_IDLE_S = 1.0
+_AWAY_S_MAX = 10.0
+_LEARN_EVERY_S = 2.0
+_log = get_logger("anomaly")
+
+
+@dataclass
+class Worker:
+    """One scorer. Several may run: each device is claimed by a row lock."""
+
+    pool: Pool
+    stop: threading.Event
+
+    def run(self) -> None:
+        """Loop until `stop` is set. A database that goes away is waited for."""
+        away_s = 0.0
+        while not self.stop.is_set():
+            try:
+                is_busy = self.turn()
+            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+                if not away_s:
+                    _log.warning("database.away", error=type(error).__name__)
+                away_s = min(_AWAY_S_MAX, away_s * 2 or 0.5)
+                self.stop.wait(away_s)
+                continue
+            except Exception:  # one product's trouble must not stop the others for good
+                _log.exception("turn.failed")
+                self.stop.wait(_AWAY_S_MAX)
+                continue
+            if away_s:
+                _log.info("database.back")
+                away_s = 0.0
+            self.stop.wait(_BUSY_S if is_busy else _IDLE_S)
+
+    def turn(self) -> bool:
+        """Go once through all products; True when there was something to do."""
+        with self.pool.connection() as connection:
+            products = store.read_products(connection)
+        is_busy = False
+        for row in products:
+            if self.stop.is_set():
+                break
+            is_busy |= self._learn(row)
+            is_busy |= self._score(row)
+        return is_busy
+
+    def _learn(self, row: store.ProductRow) -> bool:
+        with self.pool.connection() as connection:
+            if store.read_baseline(connection, product_id=row.id) is not None:
+                return False
+            baseline = service.learn_product(connection, row, now=wall_now())
+        if baseline is None:
+            return False
+        _log.info("baseline.learned", product=row.product.name, devices=baseline.devices,
+                  windows=baseline.windows)  # fmt: skip
+        return True
+
+    def _score(self, row: store.ProductRow) -> bool:
+        """Score until nothing is due, at most for as long as other products can wait."""
+        is_busy, begun = False, monotonic_s()
+        while not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
+            with self.pool.connection() as connection:
+                done = service.score_product(connection, row, now=wall_now())
+            if not done.devices:
+                break
+            is_busy = True
+            _log.debug("scored", product=row.product.name, devices=done.devices,
+                       samples=done.samples, forecasts=done.forecasts)  # fmt: skip
+            if done.devices < service.DEVICES_PER_TURN:
+                break
+        return is_busy
