@@ -95,20 +95,12 @@ def zone(name: str) -> ZoneInfo:
 
 
 def evidence_sentences(evidence: Mapping[str, Any]) -> tuple[str, ...]:
-    """Find the sentences in a forecast's evidence: `sentence`, `sentences`, or one per metric."""
-    found: list[str] = []
-    for name in ("sentence", "summary"):
-        if isinstance(evidence.get(name), str):
-            found.append(evidence[name])
-    for value in evidence.values():
-        if isinstance(value, list):
-            for entry in value:
-                if isinstance(entry, Mapping) and isinstance(entry.get("sentence"), str):
-                    found.append(entry["sentence"])
+    """Return the sentences of a forecast's evidence, or of a ticket's snapshot of it."""
     sentences = evidence.get("sentences")
-    if isinstance(sentences, list):
-        found += [entry for entry in sentences if isinstance(entry, str)]
-    return tuple(dict.fromkeys(text for text in found if text.strip()))
+    if not isinstance(sentences, list):
+        return ()
+    texts = [s.get("text") if isinstance(s, Mapping) else s for s in sentences]
+    return tuple(dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip()))
 
 
 def failure_mode_of(product: Product, name: str) -> FailureMode | None:

@@ -4,6 +4,7 @@ Alert, ticket, work order, appointment, history and message change together or n
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,36 +24,50 @@ SLOTS_IN_MAIL = 3
 _HOUR = timedelta(hours=1)
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Who changes something, and when."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One transaction under way: who changes something, and when."""
 
+    connection: Connection
     actor: str
     sender: Sender
     now: datetime
     """Wall time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceNow:
+    """A device at its event time."""
+
+    device_id: int
+    event_now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a line of the history is about."""
+
+    device_id: int
+    ticket_id: int | None
+
+
 def open_ticket(
-    connection: Connection,
+    change: Change,
     forecast: Forecast,
     decision: Decision,
     *,
-    device_id: int,
     mode: FailureMode,
-    event_now: datetime,
-    context: Context,
+    device: DeviceNow,
 ) -> int | None:
     """Open alert, ticket and work order and tell the owner; None if the ticket is open already."""
     at = forecast.made_at
-    alert_id = _open_alert(
-        connection, decision, device_id=device_id, mode=mode, at=at, now=context.now
-    )
+    alert_id = _open_alert(change, decision, device_id=device.device_id, mode=mode, at=at)
     fails_from, fails_until = failure_window(forecast)
-    row = connection.execute(
+    row = change.connection.execute(
         store.queries["open_ticket"],
         {
             "alert_id": alert_id,
-            "device_id": device_id,
+            "device_id": device.device_id,
             "failure_mode": mode.name,
             "component": mode.component,
             "kind": decision.kind,
@@ -64,87 +79,79 @@ def open_ticket(
             "due_at": decision.due_at,
             "fails_from": fails_from,
             "fails_until": fails_until,
-            "now": context.now,
+            "now": change.now,
         },
     ).fetchone()
     if row is None:
         return None
     ticket_id = int(row[0])
-    connection.execute(
+    change.connection.execute(
         store.queries["open_work_order"],
         {
             "ticket_id": ticket_id,
-            "device_id": device_id,
+            "device_id": device.device_id,
             "title": mode.title,
             "kit": Jsonb(msgspec.to_builtins(mode.kit)),
             "skills": list(mode.skills),
             "checklist": Jsonb(list(mode.checklist)),
             "duration": mode.duration,
             "due_at": decision.due_at,
-            "now": context.now,
+            "now": change.now,
         },
     )
-    _note(
-        connection,
-        device_id=device_id,
-        ticket_id=ticket_id,
+    note(
+        change,
+        About(device_id=device.device_id, ticket_id=ticket_id),
+        "ticket.opened",
         at=at,
-        action="ticket.opened",
         reason=decision.reason.value,
         detail={
             "level": decision.level,
             "kind": decision.kind,
             "forecast_id": forecast.forecast_id,
         },
-        context=context,
     )
-    tell_visit_needed(
-        connection, ticket_id, occasion="opened", event_now=max(event_now, at), context=context
-    )
+    tell_visit_needed(change, ticket_id, occasion="opened", event_now=max(device.event_now, at))
     return ticket_id
 
 
 def raise_ticket(
-    connection: Connection,
+    change: Change,
     forecast: Forecast,
     decision: Decision,
     *,
-    ticket_id: int,
-    device_id: int,
-    context: Context,
+    about: About,
 ) -> None:
     """Bring level, kind, due date and window of an open ticket up to a worse forecast."""
     fails_from, fails_until = failure_window(forecast)
     values = {
-        "ticket_id": ticket_id,
+        "ticket_id": about.ticket_id,
         "level": decision.level,
         "kind": decision.kind,
         "due_at": decision.due_at,
         "fails_from": fails_from,
         "fails_until": fails_until,
-        "now": context.now,
+        "now": change.now,
     }
     for query in ("raise_ticket", "raise_work_order", "raise_alert"):
-        connection.execute(store.queries[query], values)
-    _note(
-        connection,
-        device_id=device_id,
-        ticket_id=ticket_id,
+        change.connection.execute(store.queries[query], values)
+    note(
+        change,
+        about,
+        "ticket.raised",
         at=forecast.made_at,
-        action="ticket.raised",
         reason=decision.reason.value,
         detail={
             "level": decision.level,
             "kind": decision.kind,
             "forecast_id": forecast.forecast_id,
         },
-        context=context,
     )
 
 
-def extend_work_order(connection: Connection, ticket_id: int, mode: FailureMode) -> None:
+def extend_work_order(change: Change, ticket_id: int, mode: FailureMode) -> None:
     """Add the parts and steps of another failure mode of the same component."""
-    connection.execute(
+    change.connection.execute(
         store.queries["extend_work_order"],
         {
             "ticket_id": ticket_id,
@@ -154,14 +161,13 @@ def extend_work_order(connection: Connection, ticket_id: int, mode: FailureMode)
     )
 
 
-def close(
-    connection: Connection,
+def close(  # noqa: PLR0913 - everything by keyword
+    change: Change,
     case: Case,
     *,
     to: str,
     reason: str,
     at: datetime,
-    context: Context,
     detail: dict[str, Any] | None = None,
 ) -> None:
     """Close ticket, work order, appointment and alert.
@@ -172,87 +178,83 @@ def close(
         If the ticket or its work order is closed already.
     """
     is_done = to == "resolved"
-    store.close_ticket(connection, case.ticket_id, to, closed_at=at, close_reason=reason)
+    store.close_ticket(change.connection, case.ticket_id, to, closed_at=at, close_reason=reason)
     store.move_work_order(
-        connection, case.work_order_id, "done" if is_done else "cancelled", done_at=at
+        change.connection, case.work_order_id, "done" if is_done else "cancelled", done_at=at
     )
-    store.move_appointments(connection, case.work_order_id, "done" if is_done else "cancelled")
-    connection.execute(
+    store.move_appointments(
+        change.connection, case.work_order_id, "done" if is_done else "cancelled"
+    )
+    change.connection.execute(
         store.queries["clear_alert"],
-        {"alert_id": case.alert_id, "cleared_at": at, "now": context.now},
+        {"alert_id": case.alert_id, "cleared_at": at, "now": change.now},
     )
-    _note(
-        connection,
-        device_id=case.device_id,
-        ticket_id=case.ticket_id,
+    note(
+        change,
+        case,
+        f"ticket.{to}",
         at=at,
-        action=f"ticket.{to}",
         reason=reason,
         detail=detail,
-        context=context,
     )
 
 
 def tell_visit_needed(
-    connection: Connection,
+    change: Change,
     ticket_id: int,
     *,
     occasion: str,
     event_now: datetime,
-    context: Context,
     event_key: str = "",
 ) -> None:
     """Queue the message that somebody should come, with a few free times."""
-    case = store.read_case(connection, ticket_id, event_now=event_now)
+    case = store.read_case(change.connection, ticket_id, event_now=event_now)
     notice = notices.visit_needed(
         case,
-        slots=offer(connection, case, count=SLOTS_IN_MAIL),
-        link=context.sender.link(ticket_id),
+        slots=offer(change.connection, case, count=SLOTS_IN_MAIL),
+        link=change.sender.link(ticket_id),
         occasion=occasion,
     )
     key = event_key or f"ticket:{ticket_id}:{occasion}"
-    _queue(connection, notice, case=case, event_key=key, event_at=event_now, context=context)
+    _queue(change, notice, case=case, event_key=key, event_at=event_now)
 
 
-def tell_booked(
-    connection: Connection, case: Case, visit: VisitTime, *, appointment_id: int, context: Context
-) -> None:
+def tell_booked(change: Change, case: Case, visit: VisitTime, *, appointment_id: int) -> None:
     notice = notices.booked(
         case,
         visit=visit,
-        link=context.sender.link(case.ticket_id),
-        calendar=_calendar(connection, case, visit, is_cancelled=False, context=context),
+        link=change.sender.link(case.ticket_id),
+        calendar=_calendar(change, case, visit, is_cancelled=False),
     )
     key = f"appointment:{appointment_id}:booked"
-    _queue(connection, notice, case=case, event_key=key, event_at=case.event_now, context=context)
+    _queue(change, notice, case=case, event_key=key, event_at=case.event_now)
 
 
 def tell_visit_cancelled(
-    connection: Connection, case: Case, visit: VisitTime, *, appointment_id: int, context: Context
+    change: Change, case: Case, visit: VisitTime, *, appointment_id: int
 ) -> None:
     notice = notices.visit_cancelled(
         case,
         visit=visit,
-        link=context.sender.link(case.ticket_id),
-        calendar=_calendar(connection, case, visit, is_cancelled=True, context=context),
+        link=change.sender.link(case.ticket_id),
+        calendar=_calendar(change, case, visit, is_cancelled=True),
     )
     key = f"appointment:{appointment_id}:cancelled"
-    _queue(connection, notice, case=case, event_key=key, event_at=case.event_now, context=context)
+    _queue(change, notice, case=case, event_key=key, event_at=case.event_now)
 
 
-def tell_closed(
-    connection: Connection,
+def tell_closed(  # noqa: PLR0913 - everything by keyword
+    change: Change,
     case: Case,
     *,
     reason: str,
-    context: Context,
     component: str = "",
     parts: Sequence[str] = (),
     note: str = "",
 ) -> None:
     notice = notices.closed(case, reason=reason, component=component, parts=parts, note=note)
     key = f"ticket:{case.ticket_id}:closed"
-    _queue(connection, notice, case=case, event_key=key, event_at=case.event_now, context=context)
+    _queue(change, notice, case=case, event_key=key, event_at=case.event_now)
 
 
 def offer(connection: Connection, case: Case, *, count: int) -> tuple[slots.Slot, ...]:
@@ -299,87 +301,84 @@ def snapshot(forecast: Forecast) -> dict[str, Any]:
 
 
 def _open_alert(
-    connection: Connection,
+    change: Change,
     decision: Decision,
     *,
     device_id: int,
     mode: FailureMode,
     at: datetime,
-    now: datetime,
 ) -> int:
     values = {
         "device_id": device_id,
         "failure_mode": mode.name,
         "opened_at": at,
         "level": decision.level,
-        "now": now,
+        "now": change.now,
     }
-    row = connection.execute(store.queries["open_alert"], values).fetchone()
+    row = change.connection.execute(store.queries["open_alert"], values).fetchone()
     if row is None:
-        row = connection.execute(store.queries["alert_of"], values).fetchone()
+        row = change.connection.execute(store.queries["alert_of"], values).fetchone()
     assert row is not None, "the index refused a second open alert, so there is a first one"
     return int(row[0])
 
 
-def _calendar(
-    connection: Connection, case: Case, visit: VisitTime, *, is_cancelled: bool, context: Context
-) -> str:
-    row = connection.execute(
+def _calendar(change: Change, case: Case, visit: VisitTime, *, is_cancelled: bool) -> str:
+    row = change.connection.execute(
         store.queries["appointments_so_far"], {"work_order_id": case.work_order_id}
     ).fetchone()
     so_far = int(row[0]) if row else 0
     return visit_calendar(
         work_order_id=case.work_order_id,
-        domain=context.sender.domain,
+        domain=change.sender.domain,
         starts_at=visit.starts_at,
         ends_at=visit.ends_at,
         title=f"{case.product.manufacturer}: {case.title}",
         place=case.address,
         sequence=2 * so_far + int(is_cancelled),
         status="CANCELLED" if is_cancelled else "CONFIRMED",
-        now=context.now,
+        now=change.now,
     )
 
 
 def _queue(
-    connection: Connection,
+    change: Change,
     notice: Notice,
     *,
     case: Case,
     event_key: str,
     event_at: datetime,
-    context: Context,
 ) -> None:
     queue_notice(
-        connection,
+        change.connection,
         notice,
         case=case,
         event_key=event_key,
         event_at=event_at,
-        sender=context.sender,
-        now=context.now,
+        sender=change.sender,
+        now=change.now,
     )
 
 
-def _note(
-    connection: Connection,
-    *,
-    device_id: int,
-    ticket_id: int,
-    at: datetime,
+def note(  # noqa: PLR0913 - everything by keyword
+    change: Change,
+    about: About | Case | store.LockedTicket,
     action: str,
-    context: Context,
+    *,
+    at: datetime,
     reason: str = "",
     detail: dict[str, Any] | None = None,
 ) -> None:
-    store.record_history(
-        connection,
-        device_id=device_id,
-        ticket_id=ticket_id,
-        at=at,
-        actor=context.actor,
-        action=action,
-        reason=reason,
-        detail=detail,
-        now=context.now,
+    """Add a line to the history, which is only ever added to."""
+    change.connection.execute(
+        store.queries["record_history"],
+        {
+            "device_id": about.device_id,
+            "ticket_id": about.ticket_id,
+            "at": at,
+            "actor": change.actor,
+            "action": action,
+            "reason": reason,
+            "detail": Jsonb(detail or {}),
+            "now": change.now,
+        },
     )

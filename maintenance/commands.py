@@ -46,7 +46,14 @@ def run() -> None:
 
 
 @maintenance.command()
-def notify() -> None:
+@click.option(
+    "--stalled-after",
+    type=click.FloatRange(1, 600),
+    default=notifier.STALLED_AFTER_S,
+    show_default=True,
+    help="Seconds of silence after which the messages of another notify process are taken over.",
+)
+def notify(stalled_after: float) -> None:
     """Send queued messages to owners until stopped.
 
     The mail server is FORECARE_SMTP_URL. While it is not set, messages are kept and go out as soon
@@ -61,6 +68,7 @@ def notify() -> None:
         database_url(settings),
         server=server,
         mail_from=settings.mail_from,
+        stalled_after_s=stalled_after,
         clock=wall_now,
         stop=stop,
     )

@@ -11,7 +11,7 @@ from maintenance.notices import one_line
 _FOLD_OCTETS = 73
 
 
-def visit_calendar(
+def visit_calendar(  # noqa: PLR0913 - everything by keyword
     *,
     work_order_id: int,
     domain: str,

@@ -85,7 +85,7 @@ def visit_needed(
     has_failed = case.kind == "corrective"
     action = "Act now" if case.level == "act" else "Plan a visit"
     if has_failed:
-        headline = f"Your {name} reports a fault: {_lower_first(plain)}."
+        headline = f"Your {name} has a fault: {_lower_first(plain)}."
     elif case.level == "act":
         headline = f"Your {name} still works. {plain}, and it may fail within a day."
     else:
@@ -275,7 +275,7 @@ def _environments() -> tuple[Environment, Environment]:
     )
     text = Environment(
         loader=loader,
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - plain text: escaping would show &amp; to people
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterable
 from datetime import timedelta
 from threading import Event
+from typing import Any
 
 import procrastinate
 import psycopg
@@ -27,9 +28,10 @@ from maintenance.outbox import QUEUE, TASK, defer_send
 log = get_logger("notify")
 
 CONCURRENCY = 4
-HEARTBEAT_S = 2.0
 STALLED_AFTER_S = 10.0
-REAP_EVERY_S = 3.0
+"""A process that has given no sign of life for so long is taken for dead."""
+_SIGNS_OF_LIFE = 5
+"""Heartbeats, and looks of the reaper, within that time."""
 _REAPER_LOCK = 7_305_412_004  # any constant of our own: one reaper at a time
 _ORPHANS_MAX = 500
 _RETRY_S = (1.0, 600.0)
@@ -86,7 +88,7 @@ class Delivery:
             self._note_error(notification_id, attempts, error)
             raise
         except PermanentError as error:
-            log.error("notification.refused", notification_id=notification_id, reason=str(error))
+            log.error("notification.refused", notification_id=notification_id, reason=str(error))  # noqa: TRY400 - the reason is the whole story
             self._finish(notification_id, "failed", str(error))
             return
         failpoint("notify.after_send")
@@ -139,8 +141,14 @@ class _Backoff(procrastinate.BaseRetryStrategy):
         return procrastinate.RetryDecision(retry_in={"seconds": int(seconds)})
 
 
-def run(
-    database_url: str, *, server: MailServer | None, mail_from: str, clock: Clock, stop: Event
+def run(  # noqa: PLR0913 - everything by keyword
+    database_url: str,
+    *,
+    server: MailServer | None,
+    mail_from: str,
+    clock: Clock,
+    stop: Event,
+    stalled_after_s: float = STALLED_AFTER_S,
 ) -> None:
     """Send until `stop` is set. Without a mail server the messages wait, and so does this."""
     if server is None:
@@ -150,92 +158,101 @@ def run(
     pool = make_pool(database_url, name="notify", size_max=CONCURRENCY + 1)
     try:
         delivery = Delivery(pool, server=server, mail_from=mail_from, clock=clock)
-        asyncio.run(_run(database_url, delivery, pool=pool, stop=stop))
+        job_queue = _JobQueue(database_url, delivery, pool=pool, stalled_after_s=stalled_after_s)
+        asyncio.run(job_queue.run(stop))
     finally:
         pool.close()
 
 
-async def _run(database_url: str, delivery: Delivery, *, pool: Pool, stop: Event) -> None:
-    """Run a worker after the other: one that lost the database is replaced when it is back."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    watcher = loop.run_in_executor(None, _wait_for, stop, loop, stopping)
-    away_s = 0.0
-    while not stopping.is_set():
-        try:
-            await _work(database_url, delivery, pool=pool, stopping=stopping, was_away=away_s > 0)
-            away_s = 0.0
-        except Exception as error:  # whatever broke the worker, the next one starts afresh
-            if not away_s:
-                log.warning("worker.broke", reason=str(error) or type(error).__name__)
-            away_s = min(max(2 * away_s, _BACK_OFF_S[0]), _BACK_OFF_S[1])
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), away_s)
-    await watcher
+class _JobQueue:
+    """The procrastinate worker and its reaper; one that lost the database is replaced."""
 
+    def __init__(
+        self, database_url: str, delivery: Delivery, *, pool: Pool, stalled_after_s: float
+    ) -> None:
+        self._database_url = database_url
+        self._delivery = delivery
+        self._pool = pool
+        self._stalled_after_s = stalled_after_s
 
-async def _work(
-    database_url: str, delivery: Delivery, *, pool: Pool, stopping: asyncio.Event, was_away: bool
-) -> None:
-    connector = procrastinate.PsycopgConnector(
-        conninfo=database_url, kwargs={"application_name": "forecare notify jobs"}, max_size=4
-    )
-    app = procrastinate.App(connector=connector)
+    async def run(self, stop: Event) -> None:
+        """Work until `stop` is set."""
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        watcher = loop.run_in_executor(None, _wait_for, stop, loop, stopping)
+        away_s = 0.0
+        while not stopping.is_set():
+            try:
+                await self._work(stopping, was_away=away_s > 0)
+            except Exception as error:  # noqa: BLE001 - whatever broke the worker, the next one starts afresh
+                if not away_s:
+                    log.warning("worker.broke", reason=str(error) or type(error).__name__)
+                away_s = min(max(2 * away_s, _BACK_OFF_S[0]), _BACK_OFF_S[1])
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), away_s)
+            else:
+                away_s = 0.0
+        await watcher
 
-    @app.task(name=TASK, queue=QUEUE, retry=_Backoff())
-    def deliver(notification_id: int) -> None:
-        delivery.deliver(notification_id)
-
-    async with app.open_async():
-        await connector.execute_query_async("select 1")
-        if was_away:
-            log.info("worker.back")
-        worker = asyncio.create_task(
-            app.run_worker_async(
-                queues=[QUEUE],
-                concurrency=CONCURRENCY,
-                fetch_job_polling_interval=1.0,
-                shutdown_graceful_timeout=_GRACE_S,
-                delete_jobs="successful",
-                install_signal_handlers=False,
-                update_heartbeat_interval=HEARTBEAT_S,
-                stalled_worker_timeout=STALLED_AFTER_S,
-            )
+    async def _work(self, stopping: asyncio.Event, *, was_away: bool) -> None:
+        connector = procrastinate.PsycopgConnector(
+            conninfo=self._database_url,
+            kwargs={"application_name": "forecare notify jobs"},
+            max_size=4,
         )
-        reaper = asyncio.create_task(_reap_for_ever(app, pool))
-        stopper = asyncio.create_task(stopping.wait())
-        tasks = {worker, reaper, stopper}
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done - {stopper}:
-            task.result()
-        del results
+        app = procrastinate.App(connector=connector)
+        app.task(name=TASK, queue=QUEUE, retry=_Backoff())(self._delivery.deliver)
+        async with app.open_async():
+            await connector.execute_query_async("select 1")
+            if was_away:
+                log.info("worker.back")
+            worker = asyncio.create_task(
+                app.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=CONCURRENCY,
+                    fetch_job_polling_interval=1.0,
+                    shutdown_graceful_timeout=_GRACE_S,
+                    delete_jobs="successful",
+                    install_signal_handlers=False,
+                    update_heartbeat_interval=self._stalled_after_s / _SIGNS_OF_LIFE,
+                    stalled_worker_timeout=self._stalled_after_s,
+                )
+            )
+            reaper = asyncio.create_task(self._reap_for_ever(app))
+            await _first_of(worker, reaper, asyncio.create_task(stopping.wait()))
+
+    async def _reap_for_ever(self, app: procrastinate.App) -> None:
+        while True:
+            await self._reap(app)
+            await asyncio.sleep(self._stalled_after_s / _SIGNS_OF_LIFE)
+
+    async def _reap(self, app: procrastinate.App) -> None:
+        """Give the jobs of dead processes back, and queued messages that have no job a new one.
+
+        A plain loop under an advisory lock, not a job: a job of its own could stall as well.
+        """
+        if not await asyncio.to_thread(_requeue_orphans, self._pool):
+            return
+        stalled: Iterable[jobs.Job] = await app.job_manager.get_stalled_jobs(
+            queue=QUEUE, seconds_since_heartbeat=self._stalled_after_s
+        )
+        for job in stalled:
+            log.warning("job.stalled", job_id=job.id)
+            with contextlib.suppress(procrastinate.exceptions.ConnectorException):
+                await app.job_manager.retry_job(job)  # refused when it has ended meanwhile
 
 
-async def _reap_for_ever(app: procrastinate.App, pool: Pool) -> None:
-    while True:
-        await reap(app, pool)
-        await asyncio.sleep(REAP_EVERY_S)
-
-
-async def reap(app: procrastinate.App, pool: Pool) -> None:
-    """Give the jobs of dead workers back, and queued messages that have no job a new one.
-
-    A plain loop under an advisory lock, not a job: a job of its own could stall as well.
-    """
-    with_lock = await asyncio.to_thread(_requeue_orphans, pool)
-    if not with_lock:
-        return
-    stalled: Iterable[jobs.Job] = await app.job_manager.get_stalled_jobs(
-        queue=QUEUE, seconds_since_heartbeat=STALLED_AFTER_S
-    )
-    for job in stalled:
-        log.warning("job.stalled", job_id=job.id)
-        await app.job_manager.retry_job(job)
+async def _first_of(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for the first task to end, end the others, and raise what the first one raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 def _requeue_orphans(pool: Pool) -> bool:
+    """Return whether this process is the reaper just now."""
     with pool.connection() as connection:
         row = connection.execute("select pg_try_advisory_xact_lock(%s)", [_REAPER_LOCK]).fetchone()
         if not row or not row[0]:

@@ -44,7 +44,7 @@ def sender_of(settings: Settings) -> Sender:
     return Sender(key=settings.key, base_url=settings.base_url, mail_from=settings.mail_from)
 
 
-def queue_notice(
+def queue_notice(  # noqa: PLR0913 - everything by keyword
     connection: Connection,
     notice: Notice,
     *,

@@ -15,11 +15,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from core.errors import ConflictError, InvalidError, NotFoundError
-from core.pool import Connection, Pool
+from core.pool import Pool
 from core.settings import load_settings
 from maintenance import changes, store
 from maintenance.case import Case, zone
-from maintenance.changes import Context
+from maintenance.changes import Change
 from maintenance.links import read_link, sign_link
 from maintenance.notices import VisitTime, one_line
 from maintenance.outbox import Sender, sender_of
@@ -60,7 +60,7 @@ def slots(pool: Pool, *, ticket_id: int, count: int = 6) -> tuple[Slot, ...]:
         return changes.offer(connection, case, count=count)
 
 
-def book(
+def book(  # noqa: PLR0913 - everything by keyword
     pool: Pool,
     *,
     ticket_id: int,
@@ -78,29 +78,24 @@ def book(
         If the window is not free (any more), or the ticket needs no visit (any more).
     """
     _check_instant("starts_at", starts_at)
-    context = _context(booked_by, now, sender)
-    with _changing(pool) as connection:
-        store.lock_ticket(connection, ticket_id)
-        case = store.read_case(connection, ticket_id)
+    with _changing(pool, by=booked_by, now=now, sender=sender) as change:
+        store.lock_ticket(change.connection, ticket_id)
+        case = store.read_case(change.connection, ticket_id)
         if case.state not in ("open", "scheduled"):
             raise ConflictError(f"ticket {case.number} is {case.state}: no visit can be booked")
-        slot = _free_slot(connection, case, technician_id=technician_id, starts_at=starts_at)
-        replaced = store.move_appointments(connection, case.work_order_id, "cancelled")
+        slot = _free_slot(change, case, technician_id=technician_id, starts_at=starts_at)
+        replaced = store.move_appointments(change.connection, case.work_order_id, "cancelled")
         if any(_is_same(old, slot) for old in replaced):
             raise ConflictError("this time is booked already", hint="nothing needs to be done")
-        appointment = _insert_appointment(
-            connection, case, slot, booked_by=booked_by, context=context
-        )
+        appointment = _insert_appointment(change, case, slot)
         if case.state == "open":
-            store.move_ticket(connection, ticket_id, "scheduled")
-            store.move_work_order(connection, case.work_order_id, "scheduled")
-        store.record_history(
-            connection,
-            device_id=case.device_id,
-            ticket_id=ticket_id,
+            store.move_ticket(change.connection, ticket_id, "scheduled")
+            store.move_work_order(change.connection, case.work_order_id, "scheduled")
+        changes.note(
+            change,
+            case,
+            "appointment.rebooked" if replaced else "appointment.booked",
             at=case.event_now,
-            actor=booked_by,
-            action="appointment.rebooked" if replaced else "appointment.booked",
             reason=slot.match.value,
             detail={
                 "appointment_id": appointment.appointment_id,
@@ -108,19 +103,17 @@ def book(
                 "starts_at": slot.starts_at.isoformat(),
                 "replaces": [old.appointment_id for old in replaced],
             },
-            now=now,
         )
         changes.tell_booked(
-            connection,
+            change,
             case,
             _visit_time(slot),
             appointment_id=appointment.appointment_id,
-            context=context,
         )
         return appointment
 
 
-def cancel_appointment(
+def cancel_appointment(  # noqa: PLR0913 - everything by keyword
     pool: Pool,
     *,
     ticket_id: int,
@@ -136,29 +129,27 @@ def cancel_appointment(
     ConflictError
         If no visit is booked, or the technician has begun.
     """
-    context = _context(by, now, sender)
-    with _changing(pool) as connection:
-        store.lock_ticket(connection, ticket_id)
-        case = store.read_case(connection, ticket_id)
+    with _changing(pool, by=by, now=now, sender=sender) as change:
+        store.lock_ticket(change.connection, ticket_id)
+        case = store.read_case(change.connection, ticket_id)
         if case.state != "scheduled":
             raise ConflictError(f"ticket {case.number} has no visit that could be cancelled")
-        store.move_ticket(connection, ticket_id, "open")
-        store.move_work_order(connection, case.work_order_id, "ready")
-        for old in store.move_appointments(connection, case.work_order_id, "cancelled"):
-            _note(
-                connection,
+        store.move_ticket(change.connection, ticket_id, "open")
+        store.move_work_order(change.connection, case.work_order_id, "ready")
+        for old in store.move_appointments(change.connection, case.work_order_id, "cancelled"):
+            changes.note(
+                change,
                 case,
                 "appointment.cancelled",
-                reason=reason,
-                context=context,
+                at=case.event_now,
+                reason=reason[:_NOTE_LENGTH_MAX],
                 detail={"appointment_id": old.appointment_id},
             )
             changes.tell_visit_cancelled(
-                connection,
+                change,
                 case,
                 VisitTime(starts_at=old.starts_at, ends_at=old.ends_at, technician_name=""),
                 appointment_id=old.appointment_id,
-                context=context,
             )
 
 
@@ -171,23 +162,15 @@ def start_work(pool: Pool, *, work_order_id: int, by: str, at: datetime, now: da
         If the work has begun already or is closed.
     """
     _check_instant("at", at)
-    with _changing(pool) as connection:
-        ticket_id = store.ticket_of_work_order(connection, work_order_id)
-        ticket = store.lock_ticket(connection, ticket_id)
-        store.move_work_order(connection, work_order_id, "in_progress", started_at=at)
-        store.move_ticket(connection, ticket_id, "in_service")
-        store.record_history(
-            connection,
-            device_id=ticket.device_id,
-            ticket_id=ticket_id,
-            at=at,
-            actor=by,
-            action="work.started",
-            now=now,
-        )
+    with _changing(pool, by=by, now=now) as change:
+        ticket_id = store.ticket_of_work_order(change.connection, work_order_id)
+        ticket = store.lock_ticket(change.connection, ticket_id)
+        store.move_work_order(change.connection, work_order_id, "in_progress", started_at=at)
+        store.move_ticket(change.connection, ticket_id, "in_service")
+        changes.note(change, ticket, "work.started", at=at)
 
 
-def record_finding(
+def record_finding(  # noqa: PLR0913 - everything by keyword
     pool: Pool,
     *,
     work_order_id: int,
@@ -214,7 +197,6 @@ def record_finding(
     """
     _check_finding(verdict, note=note, parts=parts, checklist_done=checklist_done)
     _check_instant("found_at", found_at)
-    context = _context(by, now, sender)
     values = {
         "work_order_id": work_order_id,
         "verdict": verdict,
@@ -226,11 +208,11 @@ def record_finding(
         "by": by,
         "now": now,
     }
-    with _changing(pool) as connection:
+    with _changing(pool, by=by, now=now, sender=sender) as change:
         ticket = store.lock_ticket(
-            connection, store.ticket_of_work_order(connection, work_order_id)
+            change.connection, store.ticket_of_work_order(change.connection, work_order_id)
         )
-        earlier = connection.execute(store.queries["finding_of"], values).fetchone()
+        earlier = change.connection.execute(store.queries["finding_of"], values).fetchone()
         if earlier is not None:
             content = (verdict, component, note, list(parts), list(checklist_done), found_at)
             if earlier[1:] == content:
@@ -239,27 +221,25 @@ def record_finding(
                 f"work order {work_order_id} has another finding already ({earlier[1]})",
                 hint="add a new ticket for what was found since",
             )
-        case = store.read_case(connection, ticket.ticket_id, event_now=found_at)
+        case = store.read_case(change.connection, ticket.ticket_id, event_now=found_at)
         values |= {"device_id": ticket.device_id, "failure_mode": ticket.failure_mode}
-        row = connection.execute(store.queries["record_finding"], values).fetchone()
+        row = change.connection.execute(store.queries["record_finding"], values).fetchone()
         assert row is not None, "an INSERT … RETURNING returns its row"
         changes.close(
-            connection,
+            change,
             case,
             to="resolved",
             reason=verdict,
             at=found_at,
-            context=context,
             detail={"finding_id": row[0], "component": component, "parts": list(parts)},
         )
         changes.tell_closed(
-            connection,
+            change,
             case,
             reason=verdict,
             component=component,
             parts=parts,
             note=note,
-            context=context,
         )
         return int(row[0])
 
@@ -272,27 +252,25 @@ def acknowledge_alert(pool: Pool, *, alert_id: int, by: str, now: datetime) -> N
     ConflictError
         If it was acknowledged before, or is cleared.
     """
-    with _changing(pool) as connection:
+    with _changing(pool, by=by, now=now) as change:
         values = {"alert_id": alert_id, "by": by, "now": now}
-        row = connection.execute(store.queries["acknowledge_alert"], values).fetchone()
+        row = change.connection.execute(store.queries["acknowledge_alert"], values).fetchone()
         if row is None:
-            alert = connection.execute(store.queries["alert"], values).fetchone()
+            alert = change.connection.execute(store.queries["alert"], values).fetchone()
             if alert is None:
                 raise NotFoundError(f"there is no alert {alert_id}")
             state = "cleared" if alert[2] else f"acknowledged by {alert[1]}"
             raise ConflictError(f"alert {alert_id} is {state} already")
-        store.record_history(
-            connection,
-            device_id=row[0],
-            ticket_id=row[1],
-            at=store.event_now(connection, row[0], otherwise=now),
-            actor=by,
-            action="alert.acknowledged",
-            now=now,
+        about = changes.About(device_id=row[0], ticket_id=row[1])
+        changes.note(
+            change,
+            about,
+            "alert.acknowledged",
+            at=store.event_now(change.connection, row[0], otherwise=now),
         )
 
 
-def cancel_ticket(
+def cancel_ticket(  # noqa: PLR0913 - everything by keyword
     pool: Pool,
     *,
     ticket_id: int,
@@ -312,20 +290,18 @@ def cancel_ticket(
     """
     if not reason.strip():
         raise InvalidError("a ticket is cancelled for a reason", hint="say why in a few words")
-    context = _context(by, now, sender)
-    with _changing(pool) as connection:
-        store.lock_ticket(connection, ticket_id)
-        case = store.read_case(connection, ticket_id)
+    with _changing(pool, by=by, now=now, sender=sender) as change:
+        store.lock_ticket(change.connection, ticket_id)
+        case = store.read_case(change.connection, ticket_id)
         changes.close(
-            connection,
+            change,
             case,
             to="cancelled",
             reason="cancelled",
             at=case.event_now,
-            context=context,
             detail={"reason": reason[:_NOTE_LENGTH_MAX]},
         )
-        changes.tell_closed(connection, case, reason="cancelled", context=context)
+        changes.tell_closed(change, case, reason="cancelled")
 
 
 def add_technicians(
@@ -338,27 +314,28 @@ def add_technicians(
     InvalidError
         If an address or a time zone is none, or there are too many.
     """
-    del now  # technicians carry no instant yet; callers already hand in the time
     if len(drafts) > _TECHNICIANS_MAX:
         raise InvalidError(f"{len(drafts)} technicians at once", hint=f"at most {_TECHNICIANS_MAX}")
     for draft in drafts:
         _check_technician(draft)
-    with _changing(pool) as connection:
+    with _changing(pool, by="forecare", now=now) as change:
         ids = []
         for draft in drafts:
             values = msgspec.structs.asdict(draft) | {"skills": list(draft.skills)}
-            row = connection.execute(store.queries["put_technician"], values).fetchone()
+            row = change.connection.execute(store.queries["put_technician"], values).fetchone()
             assert row is not None, "an upsert always returns its row"
             ids.append(int(row[0]))
         return tuple(ids)
 
 
 @contextmanager
-def _changing(pool: Pool) -> Iterator[Connection]:
+def _changing(
+    pool: Pool, *, by: str, now: datetime, sender: Sender | None = None
+) -> Iterator[Change]:
     """One transaction; what the database's own rules refuse becomes a conflict."""
     try:
         with pool.connection() as connection:
-            yield connection
+            yield Change(connection=connection, actor=by, sender=sender or _own_sender(), now=now)
     except (psycopg.errors.ExclusionViolation, psycopg.errors.UniqueViolation) as error:
         raise ConflictError(
             "somebody else was a moment faster", hint="load the page again and choose anew"
@@ -367,13 +344,11 @@ def _changing(pool: Pool) -> Iterator[Connection]:
         raise ConflictError("two changes met each other", hint="try again") from error
 
 
-def _free_slot(
-    connection: Connection, case: Case, *, technician_id: int, starts_at: datetime
-) -> Slot:
+def _free_slot(change: Change, case: Case, *, technician_id: int, starts_at: datetime) -> Slot:
     slot = find(
         case.visit,
-        technicians=store.technicians(connection),
-        busy=changes.busy_around(connection, case),
+        technicians=store.technicians(change.connection),
+        busy=changes.busy_around(change.connection, case),
         technician_id=technician_id,
         starts_at=starts_at,
     )
@@ -384,18 +359,16 @@ def _free_slot(
     return slot
 
 
-def _insert_appointment(
-    connection: Connection, case: Case, slot: Slot, *, booked_by: str, context: Context
-) -> Appointment:
-    row = connection.execute(
+def _insert_appointment(change: Change, case: Case, slot: Slot) -> Appointment:
+    row = change.connection.execute(
         store.queries["book"],
         {
             "work_order_id": case.work_order_id,
             "technician_id": slot.technician_id,
             "starts_at": slot.starts_at,
             "ends_at": slot.ends_at,
-            "booked_by": booked_by,
-            "now": context.now,
+            "booked_by": change.actor,
+            "now": change.now,
         },
     ).fetchone()
     assert row is not None, "an INSERT … RETURNING returns its row"
@@ -419,32 +392,6 @@ def _visit_time(slot: Slot) -> VisitTime:
     return VisitTime(
         starts_at=slot.starts_at, ends_at=slot.ends_at, technician_name=slot.technician_name
     )
-
-
-def _note(
-    connection: Connection,
-    case: Case,
-    action: str,
-    *,
-    reason: str,
-    context: Context,
-    detail: dict[str, object],
-) -> None:
-    store.record_history(
-        connection,
-        device_id=case.device_id,
-        ticket_id=case.ticket_id,
-        at=case.event_now,
-        actor=context.actor,
-        action=action,
-        reason=reason[:_NOTE_LENGTH_MAX],
-        detail=detail,
-        now=context.now,
-    )
-
-
-def _context(actor: str, now: datetime, sender: Sender | None) -> Context:
-    return Context(actor=actor, sender=sender or _own_sender(), now=now)
 
 
 @cache

@@ -130,7 +130,7 @@ def _days(soonest: datetime, timezone: ZoneInfo) -> Iterator[date]:
             yield day
 
 
-def _free(
+def _free(  # noqa: PLR0913 - everything by keyword
     visit: Visit,
     day: date,
     soonest: datetime,

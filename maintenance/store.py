@@ -256,33 +256,6 @@ def event_now(connection: Connection, device_id: int, *, otherwise: datetime) ->
     return otherwise if row is None else max(row[0], otherwise)
 
 
-def record_history(
-    connection: Connection,
-    *,
-    device_id: int,
-    ticket_id: int | None,
-    at: datetime,
-    actor: str,
-    action: str,
-    now: datetime,
-    reason: str = "",
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    connection.execute(
-        queries["record_history"],
-        {
-            "device_id": device_id,
-            "ticket_id": ticket_id,
-            "at": at,
-            "actor": actor,
-            "action": action,
-            "reason": reason,
-            "detail": Jsonb(dict(detail or {})),
-            "now": now,
-        },
-    )
-
-
 def technicians(connection: Connection) -> list[Technician]:
     return [
         Technician(
@@ -307,7 +280,7 @@ def busy(
     return [Busy(technician_id=row[0], starts_at=row[1], ends_at=row[2]) for row in rows]
 
 
-def _guarded(
+def _guarded(  # noqa: PLR0913, PLR0917 - everything by keyword
     connection: Connection,
     query: str,
     noun: str,

@@ -4,7 +4,7 @@ One transaction holds the progress of some devices, their decisions, tickets, me
 crash before its COMMIT leaves nothing, one after it leaves everything; nobody decides twice.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 
@@ -20,7 +20,7 @@ from core.pool import Connection, Pool
 from core.product import FailureMode, Product, product_from_json
 from maintenance import changes, store
 from maintenance.case import failure_mode_of
-from maintenance.changes import Context
+from maintenance.changes import Change
 from maintenance.decide import (
     Action,
     ClosedTicket,
@@ -71,6 +71,14 @@ class _Device(msgspec.Struct, kw_only=True):
         )
 
 
+class _Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A forecast and what was decided about it."""
+
+    forecast: Forecast
+    mode: FailureMode
+    decision: Decision
+
+
 class Decider:
     """Decides the pending forecasts of some devices; keeps product sheets between the calls."""
 
@@ -87,16 +95,17 @@ class Decider:
         if not claims:
             return ()
         forecasts = store.pending_forecasts(connection, claims, instants_max=INSTANTS_MAX)
-        context = Context(actor="forecare", sender=self._sender, now=self._clock())
+        change = Change(
+            connection=connection, actor="forecare", sender=self._sender, now=self._clock()
+        )
         rows: list[dict[str, object]] = []
         for device in self._devices(connection, claims):
-            self._decide_device(
-                connection, device, forecasts.get(device.device_id, []), rows, context=context
-            )
+            rows += _decide_device(change, device, forecasts.get(device.device_id, []))
         if rows:
             connection.cursor().executemany(store.queries["record_decision"], rows)
-        self._remind(connection, [claim.device_id for claim in claims], context=context)
-        return tuple(claim.device_id for claim in claims)
+        device_ids = tuple(claim.device_id for claim in claims)
+        _remind(change, device_ids)
+        return device_ids
 
     def _devices(self, connection: Connection, claims: list[store.Claim]) -> Iterable[_Device]:
         ids = [claim.device_id for claim in claims]
@@ -123,51 +132,6 @@ class Decider:
             assert row is not None, "a device's product is held by a foreign key"
             known = self._sheets[product_id] = (row[1], product_from_json(row[0]))
         return known[1]
-
-    def _decide_device(
-        self,
-        connection: Connection,
-        device: _Device,
-        forecasts: list[Forecast],
-        rows: list[dict[str, object]],
-        *,
-        context: Context,
-    ) -> None:
-        for forecast in sorted(forecasts, key=_worst_first):
-            device.decided_through = forecast.made_at
-            mode = failure_mode_of(device.product, forecast.failure_mode)
-            if mode is None:  # the sheet has dropped it since
-                continue
-            before = device.streaks.get(mode.name, Streak())
-            decision, streak = decide(
-                forecast, mode=mode, streak=before, situation=device.situation(forecast)
-            )
-            device.streaks[mode.name] = streak
-            is_changed = _apply(
-                connection, decision, forecast, mode=mode, device=device, context=context
-            )
-            if is_changed or decision.reason != before.reason:
-                rows.append(_row(device, forecast, decision, now=context.now))
-        store.record_progress(
-            connection,
-            device_id=device.device_id,
-            decided_through=device.decided_through,
-            streaks=device.streaks,
-        )
-
-    def _remind(self, connection: Connection, device_ids: list[int], *, context: Context) -> None:
-        values = {"device_ids": device_ids, "after": REMIND_AFTER}
-        for (ticket_id,) in connection.execute(
-            store.queries["tickets_to_remind"], values
-        ).fetchall():
-            case = store.read_case(connection, ticket_id)
-            changes.tell_visit_needed(
-                connection,
-                ticket_id,
-                occasion="reminder",
-                event_now=case.event_now,
-                context=context,
-            )
 
 
 def run(pool: Pool, *, sender: Sender, clock: Clock, stop: Event, idle_s: float = IDLE_S) -> None:
@@ -233,123 +197,118 @@ def _decide_one_by_one(pool: Pool, decider: Decider, skipped: dict[int, float]) 
                 return
 
 
-def _apply(
-    connection: Connection,
-    decision: Decision,
-    forecast: Forecast,
-    *,
-    mode: FailureMode,
-    device: _Device,
-    context: Context,
-) -> bool:
-    """Carry out a decision; return whether it changed anything."""
-    effect: Callable[..., bool] | None = {
-        Action.OPEN: _open,
-        Action.JOIN: _join,
-        Action.CLEAR: _clear,
-    }.get(decision.action)
-    if effect is None:
-        return False
-    return effect(connection, decision, forecast, mode=mode, device=device, context=context)
-
-
-def _open(
-    connection: Connection,
-    decision: Decision,
-    forecast: Forecast,
-    *,
-    mode: FailureMode,
-    device: _Device,
-    context: Context,
-) -> bool:
-    ticket_id = changes.open_ticket(
-        connection,
-        forecast,
-        decision,
+def _decide_device(
+    change: Change, device: _Device, forecasts: list[Forecast]
+) -> list[dict[str, object]]:
+    """Decide a device's forecasts one after the other; return the decisions worth a row."""
+    rows = []
+    for forecast in sorted(forecasts, key=_worst_first):
+        device.decided_through = forecast.made_at
+        mode = failure_mode_of(device.product, forecast.failure_mode)
+        if mode is None:  # the sheet has dropped it since
+            continue
+        before = device.streaks.get(mode.name, Streak())
+        decision, device.streaks[mode.name] = decide(
+            forecast, mode=mode, streak=before, situation=device.situation(forecast)
+        )
+        verdict = _Verdict(forecast=forecast, mode=mode, decision=decision)
+        if _carry_out(change, device, verdict) or decision.reason != before.reason:
+            rows.append(_row(device, verdict, now=change.now))
+    store.record_progress(
+        change.connection,
         device_id=device.device_id,
-        mode=mode,
-        event_now=device.event_now,
-        context=context,
+        decided_through=device.decided_through,
+        streaks=device.streaks,
     )
-    device.open_tickets = store.open_tickets(connection, [device.device_id])[device.device_id]
+    return rows
+
+
+def _remind(change: Change, device_ids: Sequence[int]) -> None:
+    values = {"device_ids": list(device_ids), "after": REMIND_AFTER}
+    due = change.connection.execute(store.queries["tickets_to_remind"], values).fetchall()
+    for (ticket_id,) in due:
+        case = store.read_case(change.connection, ticket_id)
+        changes.tell_visit_needed(change, ticket_id, occasion="reminder", event_now=case.event_now)
+
+
+def _carry_out(change: Change, device: _Device, verdict: _Verdict) -> bool:
+    """Carry out a decision; return whether it changed anything."""
+    match verdict.decision.action:
+        case Action.OPEN:
+            return _open(change, device, verdict)
+        case Action.JOIN:
+            return _join(change, device, verdict)
+        case Action.CLEAR:
+            return _clear(change, device, verdict)
+        case _:
+            return False
+
+
+def _open(change: Change, device: _Device, verdict: _Verdict) -> bool:
+    ticket_id = changes.open_ticket(
+        change,
+        verdict.forecast,
+        verdict.decision,
+        mode=verdict.mode,
+        device=changes.DeviceNow(device_id=device.device_id, event_now=device.event_now),
+    )
+    _read_open_tickets(change, device)
     if ticket_id is not None:
         log.info(
             "ticket.opened",
             device_id=device.device_id,
-            failure_mode=mode.name,
+            failure_mode=verdict.mode.name,
             ticket_id=ticket_id,
-            reason=decision.reason.value,
+            reason=verdict.decision.reason.value,
         )
     return ticket_id is not None
 
 
-def _join(
-    connection: Connection,
-    decision: Decision,
-    forecast: Forecast,
-    *,
-    mode: FailureMode,
-    device: _Device,
-    context: Context,
-) -> bool:
+def _join(change: Change, device: _Device, verdict: _Verdict) -> bool:
+    decision, mode = verdict.decision, verdict.mode
     ticket = next(t for t in device.open_tickets if t.ticket_id == decision.ticket_id)
     step = DUE_STEP_SHARE * mode.lead_time
     is_sooner = decision.due_at is not None and decision.due_at < ticket.due_at - step
     is_worse = (decision.level, decision.kind) != (ticket.level, ticket.kind)
     if decision.reason == Reason.SAME_COMPONENT:
-        changes.extend_work_order(connection, ticket.ticket_id, mode)
+        changes.extend_work_order(change, ticket.ticket_id, mode)
     if not (is_sooner or is_worse):
         return False
-    changes.raise_ticket(
-        connection,
-        forecast,
-        decision,
-        ticket_id=ticket.ticket_id,
-        device_id=device.device_id,
-        context=context,
-    )
-    device.open_tickets = store.open_tickets(connection, [device.device_id])[device.device_id]
+    about = changes.About(device_id=device.device_id, ticket_id=ticket.ticket_id)
+    changes.raise_ticket(change, verdict.forecast, decision, about=about)
+    _read_open_tickets(change, device)
     if is_worse and ticket.state == "open":
         changes.tell_visit_needed(
-            connection,
+            change,
             ticket.ticket_id,
             occasion="raised",
-            event_now=max(device.event_now, forecast.made_at),
-            context=context,
+            event_now=max(device.event_now, verdict.forecast.made_at),
             event_key=f"ticket:{ticket.ticket_id}:raised:{decision.level}:{decision.kind}",
         )
     return True
 
 
-def _clear(
-    connection: Connection,
-    decision: Decision,
-    forecast: Forecast,
-    *,
-    mode: FailureMode,
-    device: _Device,
-    context: Context,
-) -> bool:
-    assert decision.ticket_id is not None, "only an open ticket can be cleared"
-    case = store.read_case(connection, decision.ticket_id, event_now=forecast.made_at)
-    changes.close(
-        connection, case, to="cancelled", reason="recovered", at=forecast.made_at, context=context
-    )
-    changes.tell_closed(connection, case, reason="recovered", context=context)
-    device.open_tickets = [t for t in device.open_tickets if t.ticket_id != decision.ticket_id]
-    closed = ClosedTicket(
-        failure_mode=mode.name, closed_at=forecast.made_at, close_reason="recovered"
-    )
-    device.closed_tickets = [
-        closed,
-        *(t for t in device.closed_tickets if t.failure_mode != mode.name),
-    ]
+def _clear(change: Change, device: _Device, verdict: _Verdict) -> bool:
+    ticket_id, at = verdict.decision.ticket_id, verdict.forecast.made_at
+    assert ticket_id is not None, "only an open ticket can be cleared"
+    case = store.read_case(change.connection, ticket_id, event_now=at)
+    changes.close(change, case, to="cancelled", reason=Reason.RECOVERED.value, at=at)
+    changes.tell_closed(change, case, reason=Reason.RECOVERED.value)
+    device.open_tickets = [t for t in device.open_tickets if t.ticket_id != ticket_id]
+    mode = verdict.mode.name
+    closed = ClosedTicket(failure_mode=mode, closed_at=at, close_reason=Reason.RECOVERED.value)
+    others = (t for t in device.closed_tickets if t.failure_mode != mode)
+    device.closed_tickets = [closed, *others]
     return True
 
 
-def _row(
-    device: _Device, forecast: Forecast, decision: Decision, *, now: datetime
-) -> dict[str, object]:
+def _read_open_tickets(change: Change, device: _Device) -> None:
+    device_id = device.device_id
+    device.open_tickets = store.open_tickets(change.connection, [device_id]).get(device_id, [])
+
+
+def _row(device: _Device, verdict: _Verdict, *, now: datetime) -> dict[str, object]:
+    forecast, decision = verdict.forecast, verdict.decision
     return {
         "device_id": device.device_id,
         "failure_mode": forecast.failure_mode,

@@ -1,0 +1,167 @@
+"""The real notify and inbox processes: queued messages arrive once, whatever is killed when."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.clock import monotonic_s, pause
+from core.pool import Pool
+from maintenance.inbox_reader import list_messages, read_message
+from tests.fixtures.maintenance import EVERY, NOON, add_device, add_forecast, add_product
+
+PATIENCE_S = 30.0
+
+
+class Processes:
+    """Starts `forecare` processes on the test's database and ends them."""
+
+    def __init__(self, database_url: str, inbox: Path) -> None:
+        self.inbox = inbox
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._environment = os.environ | {
+            "FORECARE_DATABASE_URL": database_url,
+            "FORECARE_MQTT_URL": "mqtt://127.0.0.1:1",
+            "FORECARE_SECRET_KEY": "k" * 40,
+            "FORECARE_SMTP_URL": f"smtp://127.0.0.1:{self.port}",
+        }
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core.cli", *arguments],
+            env=self._environment | {f"FORECARE_{k.upper()}": v for k, v in settings.items()},
+        )
+        self._running.append(process)
+        return process
+
+    def start_inbox(self) -> subprocess.Popen[bytes]:
+        process = self.start(
+            "inbox", "run", "--port", str(self.port), "--dir", str(self.inbox)
+        )
+        _wait_until(lambda: _is_open(self.port))
+        return process
+
+    def stop_all(self) -> None:
+        for process in self._running:
+            process.send_signal(signal.SIGTERM)
+        for process in self._running:
+            process.wait(timeout=10)
+
+
+@pytest.fixture
+def processes(database_url: str, tmp_path: Path) -> Iterator[Processes]:
+    processes = Processes(database_url, tmp_path / "inbox")
+    yield processes
+    processes.stop_all()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_until(condition) -> None:
+    deadline = monotonic_s() + PATIENCE_S
+    while not condition():
+        assert monotonic_s() < deadline, "it did not happen in time"
+        pause(0.05)
+
+
+def _prepare(pool: Pool) -> None:
+    with pool.connection() as connection:
+        device = add_device(connection, add_product(connection))
+        for step in range(3):
+            add_forecast(connection, device, NOON + step * EVERY)
+
+
+def _states(pool: Pool) -> list[tuple[str, int]]:
+    with pool.connection() as connection:
+        return connection.execute(
+            "select state, attempts from maintenance.notification order by id"
+        ).fetchall()
+
+
+def _tickets(pool: Pool) -> int:
+    with pool.connection() as connection:
+        return connection.execute("select count(*) from maintenance.ticket").fetchone()[0]
+
+
+def test_a_forecast_reaches_the_owner_as_one_readable_mail(
+    pool: Pool, processes: Processes
+) -> None:
+    _prepare(pool)
+    processes.start_inbox()
+    processes.start("maintenance", "notify", "--stalled-after", "2")
+    processes.start("maintenance", "run")
+
+    _wait_until(lambda: _states(pool) == [("sent", 1)])
+
+    (head,) = list_messages(processes.inbox)
+    message = read_message(processes.inbox, head.key)
+    assert head.recipient == "hp-1@owner.example"
+    assert [line for line in message.text.splitlines() if line.startswith("http")] != []
+    assert "<h1" in message.html
+
+
+@pytest.mark.parametrize("point", ["maintenance.before_commit", "maintenance.after_commit"])
+def test_a_kill_while_deciding_leaves_one_ticket_and_one_message(
+    pool: Pool, processes: Processes, point: str
+) -> None:
+    _prepare(pool)
+    killed = processes.start("maintenance", "run", failpoint=f"{point}:kill:1")
+    assert killed.wait(timeout=PATIENCE_S) == -signal.SIGKILL
+
+    processes.start("maintenance", "run")
+
+    _wait_until(lambda: _tickets(pool) == 1 and _behind(pool) == 0)
+    assert _states(pool) == [("queued", 0)]
+
+
+@pytest.mark.parametrize(("point", "copies"), [("notify.before_send", 1), ("notify.after_send", 2)])
+def test_a_kill_while_sending_repeats_the_message_under_the_same_id(
+    pool: Pool, processes: Processes, point: str, copies: int
+) -> None:
+    _prepare(pool)
+    processes.start_inbox()
+    processes.start("maintenance", "run")
+    killed = processes.start("maintenance", "notify", "--stalled-after", "2", failpoint=f"{point}:kill:1")
+    assert killed.wait(timeout=PATIENCE_S) == -signal.SIGKILL
+
+    processes.start("maintenance", "notify", "--stalled-after", "2")
+
+    _wait_until(lambda: _states(pool) == [("sent", 2)])
+    ids = [head.message_id for head in list_messages(processes.inbox)]
+    assert len(ids) == copies
+    assert len(set(ids)) == 1
+
+
+def test_messages_wait_for_a_mail_server(pool: Pool, processes: Processes) -> None:
+    _prepare(pool)
+    processes.start("maintenance", "run")
+    waiting = processes.start("maintenance", "notify", smtp_url="")
+    _wait_until(lambda: _states(pool) == [("queued", 0)])
+    waiting.send_signal(signal.SIGTERM)
+    assert waiting.wait(timeout=10) == 0
+    processes.start("maintenance", "notify", "--stalled-after", "2")
+    _wait_until(lambda: _states(pool)[0][1] >= 1)
+
+    processes.start_inbox()
+
+    _wait_until(lambda: _states(pool)[0][0] == "sent")
+    assert len(list_messages(processes.inbox)) == 1
+
+
+def _behind(pool: Pool) -> int:
+    with pool.connection() as connection:
+        return connection.execute(
+            "select count(*) from anomaly.forecast as f left join maintenance.decision_progress as p"
+            " using (device_id) where p.decided_through is null or f.made_at > p.decided_through"
+        ).fetchone()[0]
