@@ -30,10 +30,7 @@ def runtime_paths(settings: Settings) -> runtime.RuntimePaths:
     A folder `instances/NAME` inside another runtime folder is an installation of its own that
     shares the unpacked software: tests and unattended demos live there.
     """
-    wanted = settings.runtime_path
-    if wanted.parent.name == "instances":
-        return runtime.RuntimePaths.of(wanted.parent.parent).instance(wanted.name)
-    return runtime.RuntimePaths.of(wanted)
+    return _paths(settings.runtime_path)
 
 
 def broker_dir(settings: Settings) -> Path:
@@ -85,6 +82,12 @@ def mqtt_endpoint(settings: Settings, user: str) -> MqttEndpoint:
 def service_password(settings: Settings, user: str) -> str:
     """Return the broker password of one of our own processes."""
     return derive(settings.key, f"mqtt:{user}")
+
+
+def _paths(root: Path) -> runtime.RuntimePaths:
+    if root.parent.name == "instances":
+        return _paths(root.parent.parent).instance(root.name)
+    return runtime.RuntimePaths.of(root)
 
 
 def _embedded(settings: Settings) -> runtime.Endpoints:

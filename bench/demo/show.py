@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-_PLAIN_EVERY_DAYS = 5.0
+_PLAIN_EVERY_DAYS = 1.0
 
 
 class Show:
