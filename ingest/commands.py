@@ -1,0 +1,120 @@
+"""`forecare ingest` and `forecare dead-letters`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from core.clock import monotonic_s, wall_now
+from core.endpoints import database_url
+from core.errors import InvalidError
+from core.pool import Pool, make_pool
+from core.settings import load_settings
+from ingest import service
+from ingest.records import Refusal
+from ingest.worker import run as run_ingest
+
+_REASON = click.Choice([reason.value for reason in Refusal])
+
+
+@click.group()
+def ingest() -> None:
+    """From the broker into the database."""
+
+
+@ingest.command("run")
+def ingest_run() -> None:
+    """Check, store and confirm the telemetry of all devices, until stopped.
+
+    FORECARE_INGEST_SHARDS=1/4 takes the second quarter of the devices: start four such processes.
+    """
+    sys.exit(run_ingest(load_settings()))
+
+
+@click.group()
+def dead_letters() -> None:
+    """Messages that were refused, with their reason; nothing is thrown away."""
+
+
+@dead_letters.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--reason", type=_REASON, help="Only letters refused for this reason.")
+@click.option("--device", help="Only letters of this device.")
+@click.option("--replayed", is_flag=True, help="Also those that have been stored since.")
+@click.option("--limit", default=100, show_default=True, help="At most so many, the newest first.")
+def dead_letters_list(
+    as_json: bool, reason: str | None, device: str | None, replayed: bool, limit: int
+) -> None:
+    """List the dead letters, the newest first."""
+    with _pool() as pool:
+        rows = service.dead_letters(
+            pool, reason=reason, device=device, with_replayed=replayed, limit=limit
+        )
+    if as_json:
+        for row in rows:
+            click.echo(orjson.dumps(asdict(row)).decode())
+        return
+    if not rows:
+        click.echo("no dead letters")
+        return
+    table = Table("id", "received", "device", "reason", "detail", "times", "replay")
+    for row in rows:
+        table.add_row(
+            str(row.id),
+            f"{row.received_at:%Y-%m-%d %H:%M:%S}",
+            row.device_name,
+            row.reason,
+            row.detail,
+            str(row.times),
+            row.replay_result or "",
+        )
+    Console().print(table)
+
+
+@dead_letters.command("show")
+@click.argument("letter_id", metavar="ID", type=int)
+def dead_letters_show(letter_id: int) -> None:
+    """Print one dead letter with its payload."""
+    with _pool() as pool:
+        letter = service.dead_letter(pool, letter_id=letter_id)
+    for name, value in asdict(letter).items():
+        if name != "payload":
+            click.echo(f"{name:13} {'–' if value is None else value}")
+    click.echo(f"{'payload':13} {len(letter.payload)} bytes")
+    # Escaped: a payload must not write control sequences to somebody's terminal.
+    text = letter.payload[:4000].decode(errors="backslashreplace")
+    click.echo("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))
+
+
+@dead_letters.command("replay")
+@click.argument("ids", metavar="[ID]...", type=int, nargs=-1)
+@click.option("--reason", type=_REASON, help="All letters refused for this reason.")
+@click.option("--all", "every", is_flag=True, help="All letters.")
+def dead_letters_replay(ids: tuple[int, ...], reason: str | None, every: bool) -> None:
+    """Put dead letters through today's door, after a sheet was mended for instance.
+
+    Safe to repeat: a letter is stored once.
+    """
+    if bool(ids) + bool(reason) + every != 1:
+        raise InvalidError(
+            "it is not said which letters", hint="give their IDs, or --reason REASON, or --all"
+        )
+    with _pool() as pool:
+        done = service.replay(
+            pool, ids=list(ids) or None, reason=reason, now=wall_now(), now_s=monotonic_s()
+        )
+    click.echo(f"{done.stored} stored, {done.refused} refused again")
+
+
+@contextmanager
+def _pool() -> Iterator[Pool]:
+    pool = make_pool(database_url(load_settings()), name="cli", size_max=1)
+    try:
+        yield pool
+    finally:
+        pool.close()

@@ -1,0 +1,250 @@
+"""Runs ingest's SQL: the only writer of the rows of telemetry.* and of ingest.*. Never commits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from core.pool import Connection
+from core.product import Product, product_from_json
+from core.sql import Queries
+from core.units import from_epoch_ms
+from ingest.packing import has_repeats, pack
+from ingest.records import Columns, Device, Refused, Span, StreamKey
+from ingest.streams import Advance, Stream
+
+_queries = Queries("ingest")
+_TEMPORARY = sql.Identifier("forecare_batch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRow:
+    id: int
+    device_name: str
+    reason: str
+    detail: str
+    received_at: datetime
+    times: int
+    bytes: int
+    replayed_at: datetime | None
+    replay_result: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    id: int
+    device_name: str
+    topic: str
+    payload: bytes
+    reason: str
+    detail: str
+    received_at: datetime
+    times: int
+    replayed_at: datetime | None
+    replay_result: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingLetter:
+    """A dead letter that is to go through the door once more."""
+
+    id: int
+    topic: str
+    payload: bytes
+    received_at: datetime
+
+
+def copy_samples(connection: Connection, product: Product, blocks: Sequence[Columns]) -> None:
+    """Write samples of which none is stored yet; a repeat is a UniqueViolation."""
+    data = pack(blocks, product, with_order=False)
+    with connection.cursor().copy(_copy_into(_table(product), product, extra=())) as copy:
+        copy.write(data)
+
+
+def merge_samples(connection: Connection, product: Product, blocks: Sequence[Columns]) -> None:
+    """Write samples of which some are stored: what a stored instant lacks is filled in, nothing
+    is overwritten, and of two values for one metric the earlier one stays."""
+    columns = _columns(product)
+    connection.execute(
+        sql.SQL(
+            "create temporary table {} on commit drop as"
+            " select device_id, measured_at, {}, 0 as _order from {} limit 0"
+        ).format(_TEMPORARY, sql.SQL(", ").join(columns), _table(product))
+    )
+    data = pack(blocks, product, with_order=True)
+    with connection.cursor().copy(_copy_into(_TEMPORARY, product, extra=("_order",))) as copy:
+        copy.write(data)
+    rows = _first_values(columns) if has_repeats(blocks) else _all_values(columns)
+    fill = sql.SQL(", ").join(
+        sql.SQL("{0} = coalesce(stored.{0}, excluded.{0})").format(column) for column in columns
+    )
+    lacks = sql.SQL(" or ").join(
+        sql.SQL("(stored.{0} is null and excluded.{0} is not null)").format(column)
+        for column in columns
+    )
+    connection.execute(
+        sql.SQL(
+            "insert into {} as stored (device_id, measured_at, {}) {}"
+            " on conflict (device_id, measured_at) do update set {} where {}"
+        ).format(_table(product), sql.SQL(", ").join(columns), rows, fill, lacks)
+    )
+    connection.execute(sql.SQL("drop table {}").format(_TEMPORARY))
+
+
+def save_streams(connection: Connection, advances: Mapping[StreamKey, Advance]) -> None:
+    moved = [(key, found.stream.stored) for key, found in advances.items() if found.has_moved]
+    if not moved:
+        return
+    connection.execute(
+        _queries["save_streams"],
+        {
+            "device_ids": [key[0] for key, _ in moved],
+            "boots": [key[1] for key, _ in moved],
+            "seqs": [stored for _, stored in moved],
+        },
+    )
+
+
+def save_progress(
+    connection: Connection,
+    spans: Mapping[int, Span],
+    through_ms: Mapping[int, int],
+    *,
+    now: datetime,
+) -> None:
+    """Note what a batch brought of each device, and how far its history has no gap."""
+    if not spans:
+        return
+    connection.execute(
+        _queries["save_progress"],
+        {
+            "device_ids": list(spans),
+            "firsts": [from_epoch_ms(span.oldest_ms) for span in spans.values()],
+            "throughs": [
+                from_epoch_ms(through_ms[device]) if device in through_ms else None
+                for device in spans
+            ],
+            "samples": [span.samples for span in spans.values()],
+            "now": now,
+        },
+    )
+
+
+def add_dead_letters(connection: Connection, refused: Sequence[Refused]) -> None:
+    if not refused:
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _queries["add_dead_letter"],
+            [
+                {
+                    "device_name": letter.device_name,
+                    "topic": letter.topic,
+                    "payload": letter.payload,
+                    "reason": letter.reason.value,
+                    "detail": letter.detail,
+                    "received_at": letter.received_at,
+                }
+                for letter in refused
+            ],
+        )
+
+
+def load_streams(connection: Connection, keys: Sequence[StreamKey]) -> dict[StreamKey, Stream]:
+    rows = connection.execute(
+        _queries["load_streams"],
+        {"device_ids": [key[0] for key in keys], "boots": [key[1] for key in keys]},
+    ).fetchall()
+    return {(row[0], row[1]): Stream(stored=row[2]) for row in rows}
+
+
+def load_products(connection: Connection) -> dict[str, tuple[int, Product]]:
+    """Return revision and records by name."""
+    rows = connection.execute(_queries["load_products"]).fetchall()
+    return {row[0]: (row[1], product_from_json(row[2])) for row in rows}
+
+
+def load_devices(connection: Connection, names: Sequence[str] | None = None) -> tuple[Device, ...]:
+    """Return the devices of these names, or all."""
+    values = {"names": None if names is None else list(names)}
+    rows = connection.execute(_queries["load_devices"], values).fetchall()
+    return tuple(Device(id=r[0], name=r[1], shard=r[2], product=r[3]) for r in rows)
+
+
+def list_dead_letters(
+    connection: Connection,
+    *,
+    reason: str | None,
+    device: str | None,
+    with_replayed: bool,
+    limit: int,
+) -> tuple[DeadLetterRow, ...]:
+    values = {"reason": reason, "device": device, "with_replayed": with_replayed, "limit": limit}
+    with connection.cursor(row_factory=class_row(DeadLetterRow)) as cursor:
+        return tuple(cursor.execute(_queries["list_dead_letters"], values))
+
+
+def show_dead_letter(connection: Connection, letter_id: int) -> DeadLetter | None:
+    with connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+        return cursor.execute(_queries["show_dead_letter"], {"id": letter_id}).fetchone()
+
+
+def lock_dead_letters(
+    connection: Connection,
+    *,
+    ids: Sequence[int] | None,
+    reason: str | None,
+    after: int,
+    limit: int,
+) -> tuple[WaitingLetter, ...]:
+    values = {
+        "ids": None if ids is None else list(ids),
+        "reason": reason,
+        "after": after,
+        "limit": limit,
+    }
+    with connection.cursor(row_factory=class_row(WaitingLetter)) as cursor:
+        return tuple(cursor.execute(_queries["lock_dead_letters"], values))
+
+
+def mark_replayed(connection: Connection, letter_id: int, *, result: str, now: datetime) -> None:
+    connection.execute(_queries["mark_replayed"], {"id": letter_id, "result": result, "now": now})
+
+
+def mark_refused_again(connection: Connection, letter_id: int, *, result: str) -> None:
+    connection.execute(_queries["mark_refused_again"], {"id": letter_id, "result": result})
+
+
+def _all_values(columns: Sequence[sql.Identifier]) -> sql.Composed:
+    """Sorted, so that two processes never wait for each other crosswise."""
+    return sql.SQL("select device_id, measured_at, {} from {} order by 1, 2").format(
+        sql.SQL(", ").join(columns), _TEMPORARY
+    )
+
+
+def _first_values(columns: Sequence[sql.Identifier]) -> sql.Composed:
+    """Melt several samples of one instant into one row, each metric's first value kept."""
+    firsts = sql.SQL(", ").join(
+        sql.SQL("(array_agg({0} order by _order) filter (where {0} is not null))[1]").format(column)
+        for column in columns
+    )
+    return sql.SQL("select device_id, measured_at, {} from {} group by 1, 2 order by 1, 2").format(
+        firsts, _TEMPORARY
+    )
+
+
+def _copy_into(table: sql.Identifier, product: Product, *, extra: Sequence[str]) -> sql.Composed:
+    names = ("device_id", "measured_at", *(metric.name for metric in product.metrics), *extra)
+    return sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        table, sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+
+
+def _columns(product: Product) -> list[sql.Identifier]:
+    return [sql.Identifier(metric.name) for metric in product.metrics]
+
+
+def _table(product: Product) -> sql.Identifier:
+    return sql.Identifier("telemetry", product.name)

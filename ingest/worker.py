@@ -1,0 +1,235 @@
+"""`forecare ingest run`: from the broker into TimescaleDB, losing nothing that was confirmed.
+
+Receive, store, COMMIT, acknowledge in order of arrival, then tell the devices. While the database
+is away nothing is acknowledged: the broker hands over no more than the Receive Maximum, and keeps
+the rest.
+"""
+
+import random
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from core.clock import monotonic_s, wall_now
+from core.endpoints import database_url, mqtt_endpoint
+from core.errors import InvalidError, RetryableError
+from core.failpoint import failpoint
+from core.log import get_logger
+from core.pool import Connection, assert_durable
+from core.settings import Settings
+from gateway.broker import INGEST_PARTS_MAX, ingest_user
+from gateway.session import Arrival, BrokerAwayError, BrokerRefusedError, Session, SessionOptions
+from gateway.topics import foreign_filters, telemetry_filters, topic_of
+from ingest.batch import BatchWriter, Stored, confirmation
+from ingest.records import StreamKey
+from ingest.registry import RegistryCache
+
+log = get_logger("ingest")
+
+RECEIVE_MAX = 5000
+"""Messages in flight; together with the bytes below it bounds the memory of the process."""
+_BATCH_MESSAGES_MAX = RECEIVE_MAX
+_BATCH_BYTES_MAX = 2 << 20
+_BATCH_AGE_MAX_S = 0.05
+_IDLE_S = 0.5
+_BACK_OFF_S = 0.2
+_BACK_OFF_MAX_S = 10.0
+_REPORT_EVERY_S = 30.0
+_DATABASE_OPTIONS: dict[str, Any] = {
+    "options": "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=30s",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker = Worker(settings, stop)
+    log.info("ingest.started", shards=settings.ingest_shards)
+    worker.run()
+    log.info("ingest.stopped", messages=worker.messages, rows=worker.rows)
+    return 0
+
+
+def session_options(settings: Settings) -> tuple[str, SessionOptions]:
+    """Return the broker user of this process and what it subscribes to.
+
+    Raises
+    ------
+    InvalidError
+        If there are more processes than the broker has users for.
+    """
+    part = int(settings.ingest_shards.partition("/")[0]) if settings.shards else 0
+    if part >= INGEST_PARTS_MAX:
+        raise InvalidError(
+            f"FORECARE_INGEST_SHARDS is {settings.ingest_shards!r}, and the broker knows"
+            f" {INGEST_PARTS_MAX} ingest processes",
+            hint=f"use at most {INGEST_PARTS_MAX} parts",
+        )
+    user = ingest_user(part)
+    shards = settings.shards
+    return user, SessionOptions(
+        filters=telemetry_filters(shards),
+        unwanted=foreign_filters(shards),
+        heartbeat_topic=topic_of(user, shard=shards[0], kind="telemetry"),
+        receive_max=RECEIVE_MAX,
+    )
+
+
+class Worker:
+    """One ingest process."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        user, options = session_options(settings)
+        self._session = Session(mqtt_endpoint(settings, user), options)
+        self._writer = BatchWriter(RegistryCache())
+        self._connection: Connection | None = None
+        self._report_s = 0.0
+        self._reported = (0, 0, 0)
+        self.messages = 0
+        self.rows = 0
+        self.refused = 0
+
+    def run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._connect_broker()
+                try:
+                    self._receive_and_store()
+                except BrokerAwayError as error:
+                    log.warning("broker.away", reason=str(error))
+        finally:
+            self._session.close()
+            if self._connection is not None:
+                self._connection.close()
+
+    def _receive_and_store(self) -> None:
+        """Store batch after batch until the connection to the broker breaks or we shall stop."""
+        while not self._stop.is_set():
+            batch: list[Arrival] = []
+            try:
+                self._gather(batch)
+            except BrokerAwayError:
+                # It cannot be acknowledged any more and will come again, unless the broker has
+                # lost its memory: storing it twice is harmless.
+                self._store(batch)
+                raise
+            stored = self._store(batch)
+            if stored is None:
+                continue
+            self._session.acknowledge(batch)
+            failpoint("ingest.after_ack")
+            self._confirm(stored.confirmations)
+            self._report()
+
+    def _gather(self, batch: list[Arrival]) -> None:
+        """Fill a batch: by messages, by bytes, or by the age of its first message."""
+        batch += self._session.receive(_IDLE_S)
+        if not batch:
+            return
+        failpoint("ingest.received")
+        ends_s = monotonic_s() + _BATCH_AGE_MAX_S
+        size = sum(len(arrival.payload) for arrival in batch)
+        while len(batch) < _BATCH_MESSAGES_MAX and size < _BATCH_BYTES_MAX:
+            left_s = ends_s - monotonic_s()
+            if left_s <= 0:
+                break
+            more = self._session.receive(left_s)
+            batch += more
+            size += sum(len(arrival.payload) for arrival in more)
+
+    def _store(self, batch: Sequence[Arrival]) -> Stored | None:
+        """Store a batch however long the database is away; None if there was nothing, or we stop."""
+        if not batch:
+            return None
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                stored = self._writer.write(
+                    self._database(), batch, now=wall_now(), now_s=monotonic_s()
+                )
+            except (psycopg.Error, RetryableError) as error:
+                self._drop_database()
+                if attempt == 0:
+                    log.warning("database.away", reason=str(error).strip()[:300])
+                self._stop.wait(_jittered_s(attempt))
+                attempt += 1
+                continue
+            if attempt:
+                log.info("database.back", attempts=attempt)
+            self.messages += stored.messages
+            self.rows += stored.rows
+            self.refused += stored.refused
+            return stored
+        return None
+
+    def _confirm(self, confirmations: Sequence[tuple[StreamKey, int]]) -> None:
+        """Tell the devices, at QoS 0: a lost answer costs one repetition after the device's
+        time-out, while QoS 1 would have the broker queue answers for devices that are gone."""
+        messages = []
+        for (device_id, boot), seq in confirmations:
+            device = self._writer.registry.device(device_id)
+            if device is not None:
+                topic = topic_of(device.name, shard=device.shard, kind="stored")
+                messages.append((topic, confirmation(boot, seq)))
+        self._session.publish(messages)
+
+    def _connect_broker(self) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                self._session.connect()
+            except (BrokerAwayError, BrokerRefusedError) as error:
+                # A refusal too may pass: the password file is written again by `broker sync`.
+                if attempt == 0:
+                    log.warning("broker.away", reason=str(error))
+                self._stop.wait(_jittered_s(attempt))
+                attempt += 1
+                continue
+            log.info("broker.connected", attempts=attempt + 1, session=self._session.was_present)
+            return
+
+    def _database(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                database_url(self._settings),
+                application_name="forecare ingest",
+                **_DATABASE_OPTIONS,
+            )
+            assert_durable(self._connection)
+        return self._connection
+
+    def _drop_database(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _report(self) -> None:
+        now_s = monotonic_s()
+        if now_s - self._report_s < _REPORT_EVERY_S:
+            return
+        messages, rows, refused = self._reported
+        log.info(
+            "ingest.progress",
+            messages=self.messages - messages,
+            rows=self.rows - rows,
+            refused=self.refused - refused,
+        )
+        self._report_s = now_s
+        self._reported = (self.messages, self.rows, self.refused)
+
+
+def _jittered_s(attempt: int) -> float:
+    """Return a pause drawn from a range that doubles: many who wait never come back at once."""
+    return random.uniform(0, min(_BACK_OFF_MAX_S, _BACK_OFF_S * 2 ** min(attempt, 10)))  # noqa: S311 - no secret
