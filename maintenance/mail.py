@@ -63,7 +63,11 @@ def parse_smtp_url(url: str) -> MailServer:
         If it is none of these, or would send a password unencrypted over a network.
     """
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        port = 0
+    if parts.scheme not in _PORTS or not parts.hostname or not port:
         raise InvalidError(
             "FORECARE_SMTP_URL is no address of a mail server",
             hint="write smtp://host:25, smtps://user:password@host or smtp+starttls://user:password@host",
@@ -76,7 +80,7 @@ def parse_smtp_url(url: str) -> MailServer:
     return MailServer(
         scheme=parts.scheme,
         host=parts.hostname,
-        port=parts.port or _PORTS[parts.scheme],
+        port=port,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from babel import Locale, UnknownLocaleError
@@ -104,7 +105,7 @@ def visit_needed(
         window=failure_window(case),
         minutes=round(case.duration.total_seconds() / 60),
         price=money(case),
-        slots=[slot_words(case, slot) for slot in slots],
+        slots=[slot_words(case, slot) | {"link": _slot_link(link, slot)} for slot in slots],
         link=link,
         why=_why(case),
     )
@@ -221,6 +222,12 @@ def money(case: Case) -> str:
     )
 
 
+def _slot_link(link: str, slot: Slot) -> str:
+    """Lead to the ticket's page with this window chosen; opening it books nothing."""
+    chosen = {"at": slot.starts_at.isoformat(), "technician": slot.technician_id}
+    return f"{link}?{urlencode(chosen)}"
+
+
 def _why(case: Case) -> list[str]:
     sentences = [
         one_line(text, length_max=300)
@@ -297,7 +304,7 @@ def _locale(case: Case) -> Locale:
 def _tidy(text: str) -> str:
     """At most one empty line in a row, none at the ends, lines short enough for any mail server."""
     lines: list[str] = []
-    for line in (raw.rstrip() for raw in text.strip().splitlines()):
+    for line in (raw.rstrip().replace("  ", " ") for raw in text.strip().splitlines()):
         if line or (lines and lines[-1]):
             lines.append(line)
     return "\n".join(lines) + "\n"
