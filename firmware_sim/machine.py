@@ -46,6 +46,7 @@ class Machine:
     start_s: int
     failures: list[Failure] = field(default_factory=list)
     sensor_faults: Sequence[SensorFault] = ()
+    _tolerances: dict[tuple[str, ...], float] = field(default_factory=dict)
     _hours: dict[int, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def block(self, start_s: int, end_s: int) -> Block:
@@ -125,8 +126,10 @@ class Machine:
         return meter.offset * self._tolerance(meter.name, "offset")
 
     def _tolerance(self, *name: str) -> float:
-        drawn = float(np.random.default_rng([self.key, key_of(*name)]).standard_normal())
-        return max(-2.0, min(2.0, drawn))
+        if name not in self._tolerances:
+            drawn = float(np.random.default_rng([self.key, key_of(*name)]).standard_normal())
+            self._tolerances[name] = max(-2.0, min(2.0, drawn))
+        return self._tolerances[name]
 
     def _wander(self, meter: Meter, place: int, at_s: IntArray) -> FloatArray | float:
         if meter.wander == 0:

@@ -16,6 +16,12 @@ IntArray: TypeAlias = NDArray[np.int64]
 CHUNK_S = 6 * 3600
 """Fast noise is drawn for whole chunks of this length, on the grid of epoch seconds."""
 
+_SIXTEEN, _TURNS = np.uint64(16), np.arange(12, dtype=np.uint64)
+_GOLDEN, _MIX_1, _MIX_2 = (
+    np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
+
 
 def key_of(*parts: object) -> int:
     """Mix names and numbers into a key of 32 bits that stays the same on every machine."""
@@ -75,13 +81,10 @@ def steps(key: int, at_s: IntArray, *, period_s: int) -> FloatArray:
 
 def _normal(key: int, places: IntArray) -> FloatArray:
     """Hash places to nearly normal values: the sum of twelve uniform ones (splitmix64)."""
-    total = np.zeros(len(places))
+    bits = places.astype(np.uint64)[:, None] * _SIXTEEN + _TURNS + np.uint64(key << 32)
     with np.errstate(over="ignore"):
-        for turn in range(12):
-            bits = places.astype(np.uint64) + np.uint64((key << 8) + turn)
-            bits = bits * np.uint64(0x9E3779B97F4A7C15)
-            bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            bits ^= bits >> np.uint64(31)
-            total += bits.astype(np.float64) / 2**64
-    return total - 6
+        bits = bits * _GOLDEN
+        bits = (bits ^ (bits >> _SHIFT_1)) * _MIX_1
+        bits = (bits ^ (bits >> _SHIFT_2)) * _MIX_2
+    bits ^= bits >> _SHIFT_3
+    return np.asarray(bits.sum(axis=1, dtype=np.float64) / 2**64 - 6)

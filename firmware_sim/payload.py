@@ -57,16 +57,18 @@ def make_bodies(
     """
     if not rows:
         return []
-    encoded = orjson.dumps(rows) if len(rows) <= MESSAGE_SAMPLES_MAX else b""
-    if encoded and len(encoded) <= bytes_max:
-        return [Body(samples=len(rows), encoded=encoded)]
+    sample_bytes = len(orjson.dumps(rows[0])) + 1
+    parts = max(1, round(len(rows) * sample_bytes / bytes_max + 0.5))
+    if parts == 1 and len(rows) <= MESSAGE_SAMPLES_MAX:
+        encoded = orjson.dumps(rows)
+        if len(encoded) <= bytes_max:
+            return [Body(samples=len(rows), encoded=encoded)]
     if len(rows) == 1:
         raise SimulatorError(
-            f"one sample takes {len(encoded)} bytes; a message may have {bytes_max}",
+            f"one sample takes {sample_bytes} bytes; a message may have {bytes_max}",
             hint="send fewer metrics a sample",
         )
-    sample_bytes = len(encoded) / len(rows) if encoded else len(orjson.dumps(rows[0])) + 1
-    parts = max(2, -int(-len(rows) * sample_bytes * 1.02 // bytes_max))
+    parts = max(2, parts)
     each = min(-(-len(rows) // parts), MESSAGE_SAMPLES_MAX)
     return [
         body
