@@ -160,7 +160,8 @@ class Apt:
 
     def _can_read(self, mirror: Mirror) -> bool:
         self._write_sources([mirror])
-        return self._apt("-qq", "update").returncode == 0
+        # The first round has tried again already.
+        return self._apt("-qq", "-o", "Acquire::Retries=0", "update").returncode == 0
 
     def _mirrors(self) -> list[Mirror]:
         listed = _run_apt(

@@ -123,6 +123,8 @@ def up(paths: RuntimePaths, *, broker_files: BrokerFiles, progress: Progress = S
         If a server refuses to start.
     """
     paths.account()  # without one, nothing below is worth its download
+    if installed(paths.software) is None:
+        down(paths, progress=progress)  # a moved folder: what runs looks for its files elsewhere
     stamp = install(paths, progress=progress)
     account = _usable_account(paths)
     with disk_trouble_explained(paths.root, purpose="starting the servers"):
