@@ -3,6 +3,7 @@
 import fcntl
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -246,7 +247,7 @@ class _Teller:
     """Shows progress: a bar for people at a terminal, else a line of JSON now and then."""
 
     def __init__(self, style: str, *, days: float) -> None:
-        is_terminal = click.get_text_stream("stdout").isatty()
+        is_terminal = sys.stdout.isatty()
         self._bar: Progress | None = None
         if style == "bar" or (style == "auto" and is_terminal):
             self._bar = Progress(

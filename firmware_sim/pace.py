@@ -27,21 +27,23 @@ class Reached:
 
 
 def may_go_on(
-    *, made_s: int, start_s: int, reached: Reached, waiting: int, devices: int, still_s: float
+    made_s: int, reached: Reached, *, start_s: int, waiting_a_device: float, still_s: float
 ) -> bool:
     """Decide whether another block may be made.
 
     Parameters
     ----------
     made_s, start_s : int
-        Simulated time reached by the devices, and its begin.
-    waiting : int
-        Messages in the spool.
+        Simulated time reached by the devices, and its begin, epoch seconds.
+    reached : Reached
+        How far the line is.
+    waiting_a_device : float
+        Messages in the spool, for each device.
     still_s : float
         For how long nothing at all has moved on the line, wall time. After `GRACE_S` the devices go on
         one block: a line that waits for newer data must not be waited for.
     """
-    if waiting > BACKLOG_MESSAGES_A_DEVICE * devices:
+    if waiting_a_device > BACKLOG_MESSAGES_A_DEVICE:
         return False
     leading_s = reached.leading_s
     leading_s = start_s if leading_s is None else max(leading_s, start_s)

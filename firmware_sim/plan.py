@@ -70,6 +70,16 @@ class Plan:
     outages: tuple[Outage, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draw:
+    """What every draw needs."""
+
+    models: Sequence[Model]
+    rng: np.random.Generator
+    start_s: int
+    days: float
+
+
 def make_plan(models: Sequence[Model], *, start_s: int, days: float, seed: int) -> Plan:
     """Draw the course of events for a fleet whose device `i` is a `models[i]`.
 
@@ -80,30 +90,22 @@ def make_plan(models: Sequence[Model], *, start_s: int, days: float, seed: int) 
     share = len(models) / 40 * days / 60
     count = min(round(20 * share), round(0.5 * len(models)))
     sudden = round(count / 10)
-    failures = _failures(models, rng, count=count, sudden=sudden, start_s=start_s, days=days)
+    draw = _Draw(models=models, rng=rng, start_s=start_s, days=days)
+    failures = _failures(draw, count=count, sudden=sudden)
     failing = {failure.device for failure in failures}
     well = [i for i in range(len(models)) if i not in failing]
     return Plan(
         failures=failures,
-        sensor_faults=_sensor_faults(
-            models, well, rng, count=round(7 * share), start_s=start_s, days=days
-        ),
-        outages=_outages(len(models), rng, start_s=start_s, days=days),
+        sensor_faults=_sensor_faults(draw, well, count=round(7 * share)),
+        outages=_outages(draw),
     )
 
 
-def _failures(
-    models: Sequence[Model],
-    rng: np.random.Generator,
-    *,
-    count: int,
-    sudden: int,
-    start_s: int,
-    days: float,
-) -> tuple[Failure, ...]:
+def _failures(draw: _Draw, *, count: int, sudden: int) -> tuple[Failure, ...]:
     """Spread the failures over the days, first by time, then by device, then by mode."""
     if count == 0:
         return ()
+    models, rng, start_s, days = draw.models, draw.rng, draw.start_s, draw.days
     scale = min(1.0, days / 60)
     devices = _failing_devices(models, rng, count=count)
     first, last = 24 * scale, 57.5 / 60 * days
@@ -160,15 +162,8 @@ def _failing_devices(models: Sequence[Model], rng: np.random.Generator, *, count
     return [*chosen[:-2], *again, *chosen[-2:]]
 
 
-def _sensor_faults(
-    models: Sequence[Model],
-    well: Sequence[int],
-    rng: np.random.Generator,
-    *,
-    count: int,
-    start_s: int,
-    days: float,
-) -> tuple[SensorFault, ...]:
+def _sensor_faults(draw: _Draw, well: Sequence[int], *, count: int) -> tuple[SensorFault, ...]:
+    models, rng, start_s, days = draw.models, draw.rng, draw.start_s, draw.days
     made = []
     devices = [int(i) for i in rng.permutation(np.asarray(well, dtype=np.int64))]
     for turn, device in zip(range(count), devices, strict=False):
@@ -195,10 +190,9 @@ def _sensor_faults(
     return tuple(made)
 
 
-def _outages(
-    devices: int, rng: np.random.Generator, *, start_s: int, days: float
-) -> tuple[Outage, ...]:
+def _outages(draw: _Draw) -> tuple[Outage, ...]:
     """Every fourth device once in a month, for at most five hours."""
+    devices, rng, start_s, days = len(draw.models), draw.rng, draw.start_s, draw.days
     count = round(devices / 4 * days / 30)
     made = []
     for _ in range(count):

@@ -143,11 +143,10 @@ class Simulation:
             self._look(every_s=_LOOK_EVERY_S)
             still_s = monotonic_s() - self._moved_s
             if may_go_on(
-                made_s=self._made_s,
+                self._made_s,
+                self._reached,
                 start_s=self._fleet.start_s,
-                reached=self._reached,
-                waiting=self._spool.waiting_in_all(),
-                devices=len(self._fleet.units),
+                waiting_a_device=self._spool.waiting_in_all() / len(self._fleet.units),
                 still_s=still_s,
             ):
                 if still_s > GRACE_S:
