@@ -54,7 +54,7 @@ class Fleet:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.log_file.open("ab"),
-            env={**os.environ, "FORECARE_SIMULATE_PASSWORD": self.order.password},
+            env={**os.environ, "SIMULATE_PASSWORD": self.order.password},
             start_new_session=True,
         )
         threading.Thread(target=self._read, args=[self._process], daemon=True).start()
@@ -115,7 +115,12 @@ def read_truth(state: Path) -> Truth:
         )
         for item in record["failures"]
     )
-    return Truth(failures=failures, confirmed_by_device=dict(record["confirmed"]))
+    return Truth(
+        failures=failures,
+        confirmed_by_device={
+            device: count["confirmed"] for device, count in record["samples"].items()
+        },
+    )
 
 
 def _command(order: Order) -> list[str]:

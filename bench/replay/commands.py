@@ -34,7 +34,9 @@ def replay(directory: Path, as_json: bool, own: bool) -> None:
 
 
 def _table(report: Report) -> Table:
-    table = Table(title=f"{report.product}: {len(report.rows)} recordings in {report.seconds:.0f} s")
+    table = Table(
+        title=f"{report.product}: {len(report.rows)} recordings in {report.seconds:.0f} s"
+    )
     for title in ("recording", "rows", "confirmed", "stored", "refused", "detections", "tickets"):
         table.add_column(title, justify="left" if title == "recording" else "right")
     table.add_column("first ticket")
