@@ -339,3 +339,15 @@ class WorkOrder:
 class TrackRecord:
     forecasts_right: int
     forecasts_checked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    id: int
+    device_name: str
+    topic: str
+    reason: str
+    detail: str
+    received_at: datetime
+    replayed_at: datetime | None
+    replay_result: str | None

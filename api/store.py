@@ -326,6 +326,13 @@ def track_record(connection: Connection, *, product: str, failure_mode: str) -> 
     return _sure(_one(connection, "track_record", parameters, records.TrackRecord))
 
 
+def dead_letters(
+    connection: Connection, *, before: int | None, limit: int
+) -> list[records.DeadLetter]:
+    parameters = {"before": before, "limit": limit}
+    return _all(connection, "dead_letters", parameters, records.DeadLetter)
+
+
 def _all(
     connection: Connection, query: str, parameters: Mapping[str, object], kind: type[Row]
 ) -> list[Row]:

@@ -1,5 +1,13 @@
 """The pages that people look at."""
 
-from api.pages import fleet, sign_in
+from api.pages import devices, fleet, inbox, owner, sign_in, technician, tickets
 
-ROUTERS = (sign_in.router, fleet.router)
+ROUTERS = (
+    sign_in.router,
+    fleet.router,
+    devices.router,
+    tickets.router,
+    owner.router,
+    technician.router,
+    inbox.router,
+)

@@ -8,8 +8,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from api import charts, words, written
+from api import charts, story, words, written
 from api.accounts import Person
+from maintenance.decide import explain
 
 
 def render(
@@ -24,7 +25,11 @@ def render(
     settings = request.app.state.context.settings
     page = _environment().get_template(template)
     text = page.render(
-        person=person, path=request.url.path, has_inbox=bool(settings.inbox_dir), **values
+        status=status,
+        person=person,
+        path=request.url.path,
+        has_inbox=bool(settings.inbox_dir),
+        **values,
     )
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
@@ -47,7 +52,9 @@ def _environment() -> Environment:
             '<svg class="i" width="{0}" height="{0}" aria-hidden="true"><use href="{1}#{2}"/></svg>'
         ).format(size, address, name)
 
-    environment.globals.update(asset=asset, icon=icon, charts=charts, words=words)
+    environment.globals.update(
+        asset=asset, icon=icon, charts=charts, story=story, words=words, explain=explain
+    )
     environment.filters.update(
         day=written.day,
         moment=written.moment,

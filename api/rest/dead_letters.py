@@ -1,53 +1,45 @@
 """Refused messages, and the way back for them."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from fastapi import APIRouter
 
-from api.auth import CallerManufacturer, Ctx
+from api import records, store
+from api.auth import CallerManufacturer, Context, Ctx, not_found
 from api.rest.model import Cursor, Id, Limit, Page, page_of
-
-try:
-    from ingest import service as ingest
-except ImportError:
-    ingest = None
+from core.clock import monotonic_s
 
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterRow:
-    id: int
-    device_name: str
-    topic: str
-    reason: str
-    detail: str
-    received_at: datetime
-    replayed_at: datetime | None
-    replay_result: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     id: int
-    result: str
+    is_stored: bool
+    """False: it was refused again, and stays with its new reason."""
 
 
 @router.get("")
 def list_dead_letters(
     _person: CallerManufacturer, context: Ctx, before: Cursor = None, limit: Limit = 100
-) -> Page[DeadLetterRow]:
+) -> Page[records.DeadLetter]:
     """List refused messages, newest first; `before` continues below an id."""
-    items = [
-        _row(letter)
-        for letter in ingest.list_dead_letters(context.pool, before=before, limit=limit)
-    ]
+    with context.pool.connection() as connection:
+        items = store.dead_letters(connection, before=before, limit=limit)
     return page_of(items, limit=limit, cursor="id")
 
 
 @router.post("/{letter_id}/replay")
 def replay(_person: CallerManufacturer, context: Ctx, letter_id: Id) -> Replayed:
     """Send a refused message through the door once more."""
-    result = ingest.replay_dead_letter(context.pool, letter_id, now=context.clock())
-    return Replayed(id=letter_id, result=str(result))
+    return Replayed(id=letter_id, is_stored=replayed(context, letter_id))
+
+
+def replayed(context: Context, letter_id: int) -> bool:
+    """Send one message through the door; False when it is refused again."""
+    from ingest import service as ingest  # noqa: PLC0415 - the broker's client is loaded only for this
+
+    done = ingest.replay(context.pool, now=context.clock(), now_s=monotonic_s(), ids=[letter_id])
+    if done.stored + done.refused == 0:
+        raise not_found("refused message that could be sent again")
+    return done.stored > 0

@@ -26,15 +26,9 @@ from api.rest.model import (
 )
 from api.store import DeviceFilter
 from core.endpoints import mqtt_url
-
-try:
-    from gateway import broker
-except ImportError:
-    broker = None
-try:
-    from gateway import service as gateway
-except ImportError:
-    gateway = None
+from gateway import broker
+from gateway import service as gateway
+from gateway.records import DeviceDraft, OwnerDraft, SiteDraft
 
 _DEVICES_AT_ONCE_MAX = 1000
 _POINTS_MAX = 4000
@@ -81,7 +75,8 @@ class Credential:
     """What the device needs to connect; the password is shown this once and kept nowhere."""
 
     name: str
-    shard: int
+    shard: str
+    """Two hex digits, the second level of its topics."""
     password: str
 
 
@@ -202,16 +197,16 @@ def forecasts(  # noqa: PLR0913 - each is one query parameter
     return page_of(items, limit=limit, cursor="made_at")
 
 
-def _draft(device: NewDevice) -> "gateway.DeviceDraft":
+def _draft(device: NewDevice) -> DeviceDraft:
     owner, site = device.owner, device.site
-    return gateway.DeviceDraft(
+    return DeviceDraft(
         name=device.name,
         serial=device.serial,
         lot=device.lot,
         firmware=device.firmware,
         delivered_at=device.delivered_at,
         owner=owner
-        and gateway.OwnerDraft(
+        and OwnerDraft(
             name=owner.name,
             email=owner.email,
             phone=owner.phone,
@@ -219,7 +214,7 @@ def _draft(device: NewDevice) -> "gateway.DeviceDraft":
             timezone=owner.timezone,
         ),
         site=site
-        and gateway.SiteDraft(
+        and SiteDraft(
             name=site.name,
             address=site.address,
             city=site.city,

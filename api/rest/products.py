@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Response
 
 from api import records, store
 from api.auth import CallerAny, CallerManufacturer, Ctx
 from api.rest.model import Page, ProductName
 from core.errors import InvalidError
-
-try:
-    from gateway import service as gateway
-except ImportError:
-    gateway = None
+from gateway import service as gateway
 
 _SHEET_BYTES_MAX = 256 * 1024
 
@@ -40,7 +36,6 @@ class ProductDetail:
 def register(
     _person: CallerManufacturer,
     context: Ctx,
-    request: Request,
     response: Response,
     sheet: Annotated[bytes, Body(media_type="application/toml")],
 ) -> Registered:
@@ -51,11 +46,11 @@ def register(
         text = sheet.decode()
     except UnicodeDecodeError as error:
         raise InvalidError("the sheet is no UTF-8 text", hint="save it as UTF-8") from error
-    source = str(request.url.path)
+    source = "the sheet"
     known = gateway.register_product(
         context.pool, toml_text=text, source=source, now=context.clock()
     )
-    response.status_code = 201 if known.revision == 1 else 200
+    response.status_code = 201 if known.is_new else 200
     return Registered(name=known.name, revision=known.revision)
 
 

@@ -113,3 +113,10 @@ select (select count(*) from core.migration) as migrations,
     (select max(scored_through) from anomaly.scorer_state) as scored_through,
     (select max(decided_through) from maintenance.decision_progress) as decided_through,
     (select count(*) from maintenance.notification where state = 'queued') as notifications_waiting;
+
+-- name: dead_letters
+select id, device_name, topic, reason, detail, received_at, replayed_at, replay_result
+from ingest.dead_letter
+where %(before)s::bigint is null or id < %(before)s
+order by id desc
+limit %(limit)s;

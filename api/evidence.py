@@ -1,0 +1,311 @@
+"""Builds what a time chart shows: measured, normal, forecast, limit, and events. Pure.
+
+Instants leave as seconds since 1970, as the chart's script wants them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import fmean, median
+from typing import Any
+
+from api import written
+from api.records import Bucket, Detection, NormalBucket, Part
+from core.product import Evidence, FailureMode, Metric, Product
+
+LOOK_BACK = timedelta(days=45)
+LOOK_AHEAD_MAX = timedelta(days=60)
+BAND_SPREADS = 2.0
+STEPS_MAX = 350
+
+_GAP_STEPS = 3.0
+_FAN_STEPS = 40
+_TABLE_ROWS = 14
+_MARKERS_MAX = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """An event, drawn as a numbered flag and explained below the chart."""
+
+    at: datetime
+    label: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """One line of the same chart for those who would rather read it."""
+
+    at: datetime
+    low: float
+    high: float
+    normal_low: float | None = None
+    normal_high: float | None = None
+    is_forecast: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    title: str
+    unit: str
+    timezone: str
+    series: dict[str, Any]
+    """What the script draws."""
+    table: list[TableRow]
+    markers: list[Marker] = field(default_factory=list)
+    has_band: bool = False
+    has_forecast: bool = False
+    summary: str = ""
+
+
+def thinned_to(span: timedelta, window: timedelta) -> timedelta:
+    """Return the step of a chart over a span: no finer than the stored windows."""
+    return max(window, span / STEPS_MAX)
+
+
+def evidence_of(mode: FailureMode, metric: str | None) -> Evidence:
+    """Return the evidence with that metric, or the first of the failure mode."""
+    return next((e for e in mode.evidence if e.metric == metric), mode.evidence[0])
+
+
+def evidence_chart(
+    product: Product,
+    evidence: Evidence,
+    rows: Sequence[NormalBucket],
+    *,
+    part: Part | None,
+    markers: Sequence[Marker],
+    now: datetime,
+    timezone: str,
+) -> Chart:
+    """Draw one evidence metric with what is normal for it and where it is going."""
+    metric = product.metric(evidence.metric)
+    line = _Line()
+    for row in _without_gaps(rows):
+        lo, hi = _band(row)
+        line.add(row.at, row.low, row.high, lo, hi)
+    limit = _limit(evidence, rows)
+    fan = _fan(part, rows, limit, now) if part else None
+    window = part.window if part and part.status == "declining" else None
+    if window is not None:
+        window = (max(window[0], now), min(window[1], now + LOOK_AHEAD_MAX))
+    series: dict[str, Any] = {
+        "t": line.at,
+        "v": line.value,
+        "lo": line.low,
+        "hi": line.high,
+        "mid": [None] * len(line.at),
+        "flo": [None] * len(line.at),
+        "fhi": [None] * len(line.at),
+        "unit": metric.unit,
+        "tz": timezone,
+        "now": now.timestamp(),
+        "limit": limit,
+        "limitLabel": f"Fails at {written.number(limit, 2)} {metric.unit}"
+        if limit is not None
+        else "",
+        "window": [w.timestamp() for w in window] if window and window[0] < window[1] else None,
+        "markers": [{"t": m.at.timestamp(), "level": m.level} for m in markers[:_MARKERS_MAX]],
+    }
+    if fan is not None:
+        fan.append_to(series)
+    return Chart(
+        title=metric.title,
+        unit=metric.unit,
+        timezone=timezone,
+        series=series,
+        table=_table(rows) + (fan.table() if fan else []),
+        markers=list(markers[:_MARKERS_MAX]),
+        has_band=any(value is not None for value in line.low),
+        has_forecast=fan is not None,
+        summary=_summary(metric, rows, limit),
+    )
+
+
+def raw_chart(metric: Metric, rows: Sequence[Bucket], *, now: datetime, timezone: str) -> Chart:
+    """Draw a metric as it was measured."""
+    line = _Line()
+    for row in rows:
+        line.add(row.at, row.low, row.high, None, None)
+    nothing: list[None] = [None] * len(line.at)
+    series = {
+        "t": line.at,
+        "v": line.value,
+        "lo": nothing,
+        "hi": nothing,
+        "mid": nothing,
+        "flo": nothing,
+        "fhi": nothing,
+        "unit": metric.unit,
+        "tz": timezone,
+        "now": now.timestamp(),
+        "limit": None,
+        "limitLabel": "",
+        "window": None,
+        "markers": [],
+    }
+    found = [row for row in rows if row.low is not None and row.high is not None]
+    step = max(1, len(found) // _TABLE_ROWS)
+    table = [
+        TableRow(at=r.at, low=r.low, high=r.high)
+        for r in found[::step]
+        if r.low is not None and r.high is not None
+    ]
+    return Chart(
+        title=metric.title, unit=metric.unit, timezone=timezone, series=series, table=table
+    )
+
+
+def markers_of(
+    detections: Sequence[Detection], mode: FailureMode, *, begin: datetime
+) -> list[Marker]:
+    """Turn detections of one failure mode into flags, oldest first."""
+    words = {
+        ("wear", "raised"): ("left its normal range", "watch"),
+        ("wear", "cleared"): ("back in its normal range", "ok"),
+        ("reported_fault", "raised"): ("the device reports the fault", "act"),
+        ("reported_fault", "cleared"): ("the fault is gone", "ok"),
+    }
+    found = [
+        Marker(at=d.at, label=words[d.kind, d.change][0], level=words[d.kind, d.change][1])
+        for d in detections
+        if d.failure_mode == mode.name and d.at >= begin and (d.kind, d.change) in words
+    ]
+    return sorted(found, key=lambda m: m.at)[-_MARKERS_MAX:]
+
+
+@dataclass(slots=True)
+class _Line:
+    """The chart's columns while they grow; a step with two values gives two points."""
+
+    at: list[float] = field(default_factory=list)
+    value: list[float | None] = field(default_factory=list)
+    low: list[float | None] = field(default_factory=list)
+    high: list[float | None] = field(default_factory=list)
+
+    def add(
+        self,
+        at: datetime,
+        low: float | None,
+        high: float | None,
+        lo: float | None,
+        hi: float | None,
+    ) -> None:
+        instant = at.timestamp()
+        values = [low] if low is None or low == high else [low, high]
+        for place, value in enumerate(values):
+            # The second one lies a second later: x must rise, and no chart shows a second.
+            self.at.append(instant + place)
+            self.value.append(value)
+            self.low.append(lo)
+            self.high.append(hi)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fan:
+    begin: datetime
+    end: datetime
+    value: float
+    limit: float
+    life: tuple[timedelta, timedelta, timedelta]
+
+    def at(self, instant: datetime, life: timedelta) -> float:
+        return self.value + (self.limit - self.value) * ((instant - self.begin) / life)
+
+    def append_to(self, series: dict[str, Any]) -> None:
+        for k in range(_FAN_STEPS + 1):
+            instant = self.begin + (self.end - self.begin) * (k / _FAN_STEPS)
+            series["t"].append(max(instant.timestamp(), series["t"][-1] + 1 if series["t"] else 0))
+            for name in ("v", "lo", "hi"):
+                series[name].append(None)
+            low, high = sorted((self.at(instant, self.life[0]), self.at(instant, self.life[2])))
+            series["flo"].append(low)
+            series["mid"].append(self.at(instant, self.life[1]))
+            series["fhi"].append(high)
+
+    def table(self) -> list[TableRow]:
+        rows = []
+        for share in (0.25, 0.5, 0.75, 1.0):
+            instant = self.begin + (self.end - self.begin) * share
+            ends = sorted((self.at(instant, self.life[0]), self.at(instant, self.life[2])))
+            rows.append(TableRow(at=instant, low=ends[0], high=ends[1], is_forecast=True))
+        return rows
+
+
+def _fan(
+    part: Part, rows: Sequence[NormalBucket], limit: float | None, now: datetime
+) -> _Fan | None:
+    """Lead from what is measured now to the limit, early, likely and late."""
+    lives = (part.life_hours_q10, part.life_hours_q50, part.life_hours_q90)
+    recent = [r.low for r in rows[-24:] if r.low is not None]
+    if limit is None or not recent or part.status != "declining" or part.made_at is None:
+        return None
+    q10, q50, q90 = (timedelta(hours=hours) if hours else None for hours in lives)
+    if not (q10 and q50 and q90):
+        return None
+    end = min(part.made_at + q90 * 1.1, now + LOOK_AHEAD_MAX)
+    if end <= now:
+        return None
+    return _Fan(begin=now, end=end, value=median(recent), limit=limit, life=(q10, q50, q90))
+
+
+def _limit(evidence: Evidence, rows: Sequence[NormalBucket]) -> float | None:
+    expected = [r.expected for r in rows[-72:] if r.expected is not None]
+    if evidence.failed_at is None or not expected:
+        return None
+    sign = -1.0 if evidence.direction == "down" else 1.0
+    if evidence.direction == "both":
+        newest = [r for r in rows if r.low is not None and r.expected is not None][-1:]
+        sign = -1.0 if newest and (newest[0].low or 0) < (newest[0].expected or 0) else 1.0
+    return fmean(expected) + sign * evidence.failed_at
+
+
+def _band(row: NormalBucket) -> tuple[float | None, float | None]:
+    if row.expected is None or row.spread is None:
+        return None, None
+    return row.expected - BAND_SPREADS * row.spread, row.expected + BAND_SPREADS * row.spread
+
+
+def _without_gaps(rows: Sequence[NormalBucket]) -> list[NormalBucket]:
+    """Put an empty row where steps are missing, so that the line is interrupted there."""
+    if len(rows) < 3:
+        return list(rows)
+    usual = median((b.at - a.at).total_seconds() for a, b in pairwise(rows))
+    found = [rows[0]]
+    for row in rows[1:]:
+        if (row.at - found[-1].at).total_seconds() > _GAP_STEPS * usual:
+            at = found[-1].at + timedelta(seconds=usual)
+            nothing = NormalBucket(
+                at=at, low=None, high=None, expected=None, spread=None, score=None
+            )
+            found.append(nothing)
+        found.append(row)
+    return found
+
+
+def _table(rows: Sequence[NormalBucket]) -> list[TableRow]:
+    found = [r for r in rows if r.low is not None and r.high is not None]
+    step = max(1, len(found) // _TABLE_ROWS)
+    table = []
+    for row in found[::-1][::step][::-1]:
+        lo, hi = _band(row)
+        if row.low is not None and row.high is not None:
+            table.append(
+                TableRow(at=row.at, low=row.low, high=row.high, normal_low=lo, normal_high=hi)
+            )
+    return table
+
+
+def _summary(metric: Metric, rows: Sequence[NormalBucket], limit: float | None) -> str:
+    newest = next((r for r in reversed(rows) if r.low is not None), None)
+    if newest is None or newest.high is None:
+        return "No values yet."
+    text = f"Now {written.number(newest.high, 2, metric.unit)}"
+    lo, hi = _band(newest)
+    if lo is not None and hi is not None:
+        text += f", normal is {written.number(lo, 2)} to {written.number(hi, 2)}"
+    if limit is not None:
+        text += f", fails at {written.number(limit, 2)}"
+    return text + "."
