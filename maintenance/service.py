@@ -7,7 +7,6 @@ ours. `now` is wall time; instants of visits and findings lie on the device's ev
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
 from typing import get_args
 
 import msgspec
@@ -186,7 +185,8 @@ def record_finding(  # noqa: PLR0913 - everything by keyword
 ) -> int:
     """Record what was found and close work order, ticket and alert; return the finding's id.
 
-    The same finding sent twice is one finding: a phone without network repeats itself.
+    The same finding sent twice is one finding, at its first instant: a phone without network
+    repeats itself.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def record_finding(  # noqa: PLR0913 - everything by keyword
         )
         earlier = change.connection.execute(store.queries["finding_of"], values).fetchone()
         if earlier is not None:
-            content = (verdict, component, note, list(parts), list(checklist_done), found_at)
+            content = (verdict, component, note, list(parts), list(checklist_done))
             if earlier[1:] == content:
                 return int(earlier[0])
             raise ConflictError(
@@ -335,7 +335,12 @@ def _changing(
     """One transaction; what the database's own rules refuse becomes a conflict."""
     try:
         with pool.connection() as connection:
-            yield Change(connection=connection, actor=by, sender=sender or _own_sender(), now=now)
+            yield Change(
+                connection=connection,
+                actor=by,
+                sender=sender or sender_of(load_settings()),
+                now=now,
+            )
     except (psycopg.errors.ExclusionViolation, psycopg.errors.UniqueViolation) as error:
         raise ConflictError(
             "somebody else was a moment faster", hint="load the page again and choose anew"
@@ -392,11 +397,6 @@ def _visit_time(slot: Slot) -> VisitTime:
     return VisitTime(
         starts_at=slot.starts_at, ends_at=slot.ends_at, technician_name=slot.technician_name
     )
-
-
-@cache
-def _own_sender() -> Sender:
-    return sender_of(load_settings())
 
 
 def _check_instant(name: str, at: datetime) -> None:

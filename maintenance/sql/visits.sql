@@ -29,7 +29,7 @@ select count(*) from maintenance.appointment where work_order_id = %(work_order_
 select name from maintenance.technician where id = %(technician_id)s
 
 -- name: finding_of
-select id, verdict, component, note, parts, checklist_done, found_at
+select id, verdict, component, note, parts, checklist_done
 from maintenance.finding where work_order_id = %(work_order_id)s
 
 -- name: record_finding

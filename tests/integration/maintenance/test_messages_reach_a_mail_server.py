@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from core.clock import monotonic_s, pause
 from core.pool import Pool
@@ -43,9 +45,7 @@ class Processes:
         return process
 
     def start_inbox(self) -> subprocess.Popen[bytes]:
-        process = self.start(
-            "inbox", "run", "--port", str(self.port), "--dir", str(self.inbox)
-        )
+        process = self.start("inbox", "run", "--port", str(self.port), "--dir", str(self.inbox))
         _wait_until(lambda: _is_open(self.port))
         return process
 
@@ -132,7 +132,9 @@ def test_a_kill_while_sending_repeats_the_message_under_the_same_id(
     _prepare(pool)
     processes.start_inbox()
     processes.start("maintenance", "run")
-    killed = processes.start("maintenance", "notify", "--stalled-after", "2", failpoint=f"{point}:kill:1")
+    killed = processes.start(
+        "maintenance", "notify", "--stalled-after", "2", failpoint=f"{point}:kill:1"
+    )
     assert killed.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
     processes.start("maintenance", "notify", "--stalled-after", "2")
@@ -165,3 +167,32 @@ def _behind(pool: Pool) -> int:
             "select count(*) from anomaly.forecast as f left join maintenance.decision_progress as p"
             " using (device_id) where p.decided_through is null or f.made_at > p.decided_through"
         ).fetchone()[0]
+
+
+def test_both_processes_survive_the_database_going_away(
+    pool: Pool, database_url: str, processes: Processes
+) -> None:
+    base, _, name = database_url.rpartition("/")
+    _prepare(pool)
+    processes.start_inbox()
+    decide = processes.start("maintenance", "run")
+    notify = processes.start("maintenance", "notify", "--stalled-after", "2")
+    _wait_until(lambda: _states(pool) == [("sent", 1)])
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as server:
+        statement = sql.SQL("alter database {} with allow_connections {}")
+        server.execute(statement.format(sql.Identifier(name), sql.Literal(False)))
+        server.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+        )
+        pause(1.5)  # long enough for both to notice
+        server.execute(statement.format(sql.Identifier(name), sql.Literal(True)))
+
+    with pool.connection() as connection:
+        device = add_device(connection, 1, "hp-2")
+        for step in range(3):
+            add_forecast(connection, device, NOON + step * EVERY)
+
+    _wait_until(lambda: [state for state, _ in _states(pool)] == ["sent", "sent"])
+    for process in (decide, notify):
+        process.send_signal(signal.SIGTERM)
+    assert [process.wait(timeout=5) for process in (decide, notify)] == [0, 0]

@@ -247,7 +247,9 @@ def test_a_finding_closes_everything(pool: Pool, ticket: int) -> None:
 
 
 def test_the_same_finding_twice_is_one(pool: Pool, ticket: int) -> None:
-    assert find(pool, ticket) == find(pool, ticket)
+    later = NOON + timedelta(days=3, minutes=1)
+
+    assert find(pool, ticket) == find(pool, ticket, found_at=later)
     assert events(pool, ticket) == ["opened", "closed"]
 
 
