@@ -16,8 +16,12 @@ from anomaly.baseline import Baseline
 from anomaly.features import Layout
 from anomaly.records import BoolArray, FloatArray, IntArray
 
-SIGNIFICANT = 3.5
-"""Deviations below so many spreads need no explanation."""
+SIGNIFICANT = 4.0
+"""The two largest deviations together (root of squares) need no explanation below so many spreads."""
+_UNMODELLED = 0.05
+"""Of failed_at: what seasons, knobs and tolerances may do that the learning time did not show."""
+SENSOR_SHARE_MIN = 0.25
+"""A sensor is suspected only once it is off by so much of what counts as failed."""
 _MISFIT = 0.2  # a pattern holds within so much of each deviation: laws of wear are no exact ratios
 _CROSSTALK = 0.04  # of failed_at: what a far advanced fault may move in metrics it is not known by
 _PRICE_MODE, _PRICE_SENSOR, _PRICE_CONDITION = 5.0, 9.0, 12.0  # in squared spreads, as in AIC/BIC
@@ -30,6 +34,9 @@ class Explanation:
     """Degradation per failure mode (0 as new, 1 failed) and the sensors that are suspected."""
 
     degradation: dict[str, float]
+    """Only the modes that are needed to explain what is seen."""
+    traces: dict[str, float]
+    """What each mode alone would make of it, however little: the early path of a fault."""
     sensors: dict[str, float]
     """Suspected metric to its deviation in spreads."""
 
@@ -96,6 +103,11 @@ class Patterns:
         return np.where(sizes > 0, sizes, np.inf).min(axis=1, initial=np.inf)
 
     @cached_property
+    def unmodelled(self) -> FloatArray:
+        """Spread of what a healthy device does beyond what was learned, per watched metric."""
+        return np.where(np.isfinite(self.scale), _UNMODELLED * self.scale, 0.0)
+
+    @cached_property
     def prices(self) -> FloatArray:
         return np.array(
             [_PRICE_MODE] * len(self.modes)
@@ -128,14 +140,15 @@ def explain(patterns: Patterns, deviations: FloatArray, spreads: FloatArray) -> 
     """
     known = np.isfinite(deviations) & (spreads < 1e29)
     scores = np.where(known, np.abs(deviations) / spreads, 0.0)
-    if not (scores > SIGNIFICANT).any():
-        return Explanation(degradation={}, sensors={})
     values = np.where(known, deviations, 0.0)
+    matrix = _oriented(patterns, values)
+    if (np.sort(scores)[-2:] ** 2).sum() < SIGNIFICANT**2:
+        traces = _traces(patterns, matrix, values, np.where(known, spreads, np.inf))
+        return Explanation(degradation={}, traces=traces, sensors={})
     worst = float((np.abs(values) / patterns.scale).max())
     floor = np.where(np.isfinite(patterns.scale), _CROSSTALK * worst * patterns.scale, 0.0)
     variance = spreads**2 + (_MISFIT * values) ** 2 + floor**2
     weight = np.where(known, 1 / variance, 0.0)
-    matrix = _oriented(patterns, values)
     power = (matrix**2 * weight[:, None]).sum(axis=0)
     match = (matrix * (weight * values)[:, None]).sum(axis=0)
     number = len(patterns.modes)
@@ -170,7 +183,19 @@ def explain(patterns: Patterns, deviations: FloatArray, spreads: FloatArray) -> 
             parts = [(int(first[pair]), float(a[pair])), (int(second[pair]), float(b[pair]))]
         if _agrees(patterns, parts, matrix, values, spreads, known):
             return _told(patterns, parts, scores)
-    return Explanation(degradation={}, sensors={})
+    traces = _traces(patterns, matrix, values, np.where(known, spreads, np.inf))
+    return Explanation(degradation={}, traces=traces, sensors={})
+
+
+def _traces(
+    patterns: Patterns, matrix: FloatArray, values: FloatArray, spreads: FloatArray
+) -> dict[str, float]:
+    """Size of each mode when it alone is fitted; at least 0."""
+    own = matrix[:, : len(patterns.modes)] / spreads[:, None]
+    power = (own * own).sum(axis=0)
+    match = (own * (values / spreads)[:, None]).sum(axis=0)
+    sizes = np.maximum(match, 0.0) / np.maximum(power, 1e-30)
+    return dict(zip(patterns.modes, sizes.tolist(), strict=True))
 
 
 def _oriented(patterns: Patterns, values: FloatArray) -> FloatArray:
@@ -220,4 +245,4 @@ def _told(patterns: Patterns, parts: list[tuple[int, float]], scores: FloatArray
             within = place - number
             score = scores[within] if within < len(scores) else scores.max()
             sensors[patterns.names[place]] = float(score)
-    return Explanation(degradation=degradation, sensors=sensors)
+    return Explanation(degradation=degradation, traces={}, sensors=sensors)

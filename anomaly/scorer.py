@@ -290,6 +290,7 @@ def _take_window(
     if layout.follows:
         degradation, scores = follow_window(layout, state, observed)
         sensors: dict[str, float] = {}
+        traces: dict[str, float] = {}
     else:
         normal = expected[row] + np.array(state.offsets)
         deviations, spreads = _smooth(scorer, state, windows, observed - normal, row)
@@ -297,11 +298,12 @@ def _take_window(
         state.expected = [_or_none(v) for v in normal]
         state.spread = [float(v) for v in spreads]
         found = explain(scorer.patterns, deviations, spreads)
-        degradation, sensors = found.degradation, found.sensors
+        degradation, sensors, traces = found.degradation, found.sensors, found.traces
         scores = np.abs(deviations) / spreads
     _note_metrics(scorer, state, scores, at_us, output)
     for mode in layout.product.failure_modes:
         size = degradation.get(mode.name, 0.0)
+        state.modes[mode.name].trace = size or traces.get(mode.name, 0.0)
         _note_mode(scorer, state, mode, size, scores, at_us, output)
     _note_sensors(scorer, state, windows, row, sensors, at_us, output)
 
@@ -332,7 +334,7 @@ def _smooth(
         elif state.unseen[place] >= UNSEEN_MAX:
             state.weight[place] = 0.0
     spreads = scorer.sigma_smooth * (1 + _EXCESS_WIDENS * outside) * few
-    return deviations, spreads
+    return deviations, np.hypot(spreads, scorer.patterns.unmodelled)
 
 
 def _stuck(scorer: Scorer, flat: BoolArray) -> BoolArray:
@@ -577,7 +579,7 @@ def _make_forecasts(scorer: Scorer, state: DeviceState, at_us: int, output: Outp
         own = state.modes.setdefault(mode.name, ModeState())
         if state.phase == "scoring" and not is_silent and own.reported_us is None:
             own.path_us.append(at_us)
-            own.path.append(own.degradation)
+            own.path.append(max(0.0, own.trace - own.tolerated))
             del own.path_us[:-PATH_MAX], own.path[:-PATH_MAX]
         output.forecasts.append(_forecast(scorer, state, mode, at_us))
 

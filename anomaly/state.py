@@ -10,6 +10,8 @@ Values = list[float | None]
 
 class ModeState(msgspec.Struct, kw_only=True, omit_defaults=True):
     degradation: float = 0.0
+    trace: float = 0.0
+    """Degradation before it is sure that it is this mode: the early path of a fault."""
     score: float = 0.0
     hits: int = 0
     """One bit per window, the newest lowest: the mode explains what is seen."""
