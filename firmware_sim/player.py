@@ -1,15 +1,17 @@
 """Plays recordings as devices, through the same device client, as fast as the line takes them.
 
+    python -m firmware_sim.player --list DIRECTORY
     python -m firmware_sim.player --plan plan.json
 
-The plan: {"mqtt_url": "mqtt://127.0.0.1:1883", "state": "replay-state", "product": "skab_bench",
-"devices": [{"name": "bench-0", "shard": "a3", "password": "…", "file": "valve1/0.csv"}, …]}.
-Relative paths start at the plan's folder. The same state folder goes on where it was. The last line on
-standard output holds the totals. Labels are never sent.
+The plan: {"mqtt_url": "mqtt://127.0.0.1:1883", "state": "replay-state", "devices": [{"name": "bench-0",
+"product": "skab", "shard": "a3", "password": "…", "file": "valve1/0.csv"}, …]}. Relative paths start at
+the plan's folder. The same state folder goes on where it was. Labels are never sent.
 """
 
+import hashlib
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +25,7 @@ from firmware_sim.clock import monotonic_s
 from firmware_sim.errors import SimulatorError
 from firmware_sim.noise import key_of
 from firmware_sim.payload import make_bodies, rows_of
-from firmware_sim.recordings import Recording, read_recording
+from firmware_sim.recordings import PRODUCT, Recording, read_recording, read_recordings
 from firmware_sim.spool import Spool
 
 _ROWS_AT_ONCE = 5000
@@ -36,13 +38,13 @@ class PlannedDevice(msgspec.Struct, frozen=True, kw_only=True):
     shard: str
     password: str
     file: str
+    product: str = PRODUCT
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_url: str
     state: str
     devices: list[PlannedDevice]
-    product: str = ""
 
 
 def read_plan(path: Path) -> Plan:
@@ -86,7 +88,7 @@ class Player:
                     name=device.name,
                     shard=device.shard,
                     password=device.password,
-                    product=plan.product,
+                    product=device.product,
                     firmware="recording",
                 ),
                 boot=boot,
@@ -117,7 +119,12 @@ class Player:
             self._courier.close()
             event = "finished" if is_done else "stopped"
             self._report(
-                {"event": event, **self._totals(), "problems": list(self._courier.problems())}
+                {
+                    "event": event,
+                    **self._totals(),
+                    "devices": self._per_device(),
+                    "problems": list(self._courier.problems()),
+                }
             )
             self._spool.close()
         return is_done
@@ -130,6 +137,10 @@ class Player:
                 until = min(len(recording), mark + _ROWS_AT_ONCE)
                 self._spool.append([(name, make_bodies(_rows(recording, mark, until)))], mark=until)
                 self._courier.clients[name].wake()
+
+    def _per_device(self) -> dict[str, int]:
+        counts = self._spool.counts()
+        return {name: counts[name].confirmed for name in self._recordings}
 
     def _totals(self) -> dict[str, int]:
         counts = self._spool.counts()
@@ -145,19 +156,56 @@ def _rows(recording: Recording, begin: int, end: int) -> list[list[object]]:
     return rows_of(recording.measured_at_ms[begin:end], metrics)
 
 
-@click.command(help=__doc__)
+def describe(recording: Recording, *, name: str) -> dict[str, object]:
+    """What a caller must know to enrol a recording as a device; moments in RFC 3339."""
+    return {
+        "name": name,
+        "file": str(recording.path.resolve()),
+        "product": PRODUCT,
+        "digest": hashlib.sha256(recording.path.read_bytes()).hexdigest(),
+        "rows": len(recording),
+        "from": _rfc3339(int(recording.measured_at_ms.min())),
+        "until": _rfc3339(int(recording.measured_at_ms.max())),
+    }
+
+
+def _rfc3339(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--plan", "path", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
+    "--plan", "plan", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file of devices and their recordings.",
+)  # fmt: skip
+@click.option(
+    "--list", "directory", type=click.Path(path_type=Path),
+    help="Only say which recordings lie below a folder, a line of JSON each.",
+)  # fmt: skip
 @click.option(
     "--patience", default=_PATIENCE_S, show_default=True, help="Seconds without any confirmation."
 )
-def play(path: Path, patience: float) -> None:
+def play(plan: Path | None, directory: Path | None, patience: float) -> None:
+    """Play recordings as devices, as fast as the line takes them; labels are never sent.
+
+    The plan is a JSON file. Relative paths in it start at its own folder; with the same state folder a
+    second run goes on where the first one was. The last line of output holds the totals.
+
+    \b
+    {"mqtt_url": "mqtt://127.0.0.1:1883", "state": "replay-state", "devices": [
+      {"name": "bench-0", "shard": "a3", "password": "…", "product": "skab", "file": "valve1/0.csv"}]}
+    """
+    if directory is not None:
+        for recording in read_recordings(directory):
+            click.echo(orjson.dumps(describe(recording, name=recording.name)))
+        return
+    if plan is None:
+        raise SimulatorError("nothing to play", hint="give --plan FILE, or --list DIRECTORY")
     player = Player(
-        read_plan(path),
-        folder=path.resolve().parent,
+        read_plan(plan),
+        folder=plan.resolve().parent,
         patience_s=patience,
-        report=lambda event: click.echo(orjson.dumps(event).decode()),
+        report=lambda event: click.echo(orjson.dumps(event)),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: player.stop())

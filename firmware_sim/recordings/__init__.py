@@ -1,5 +1,5 @@
 """Readers of public recordings: what a device measured, as given, with labels kept apart."""
 
-from firmware_sim.recordings.skab import Recording, read_recording, read_recordings
+from firmware_sim.recordings.skab import PRODUCT, Recording, read_recording, read_recordings
 
-__all__ = ["Recording", "read_recording", "read_recordings"]
+__all__ = ["PRODUCT", "Recording", "read_recording", "read_recordings"]

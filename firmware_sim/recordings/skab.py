@@ -18,6 +18,8 @@ import numpy as np
 from firmware_sim.errors import RecordingError
 from firmware_sim.noise import FloatArray, IntArray
 
+PRODUCT = "skab"
+"""Name of the product sheet that describes the bench."""
 METRICS = {
     "accelerometer1rms": "accelerometer1_rms",
     "accelerometer2rms": "accelerometer2_rms",
@@ -45,7 +47,8 @@ class Recording:
     """Path below the folder that was read, without suffix, such as `valve1/0`."""
     path: Path
     measured_at_ms: IntArray
-    """As given, in the order of the file; a moment without a zone counts as UTC."""
+    """As given, in the order of the file; a moment without a zone counts as UTC. Where a file has a
+    moment twice, its first row stands: nothing is measured twice at the same time."""
     metrics: dict[str, FloatArray]
     """NaN where the file has no value."""
     anomaly: FloatArray | None
@@ -91,6 +94,9 @@ def read_recording(path: Path, *, below: Path | None = None) -> Recording:
         raise RecordingError(f"{path}: {error}", hint="is it a CSV file in UTF-8?") from error
     if not rows:
         raise RecordingError(f"{path}, line 2: there is no row below the header")
+    rows = list({row[0]: row for row in reversed(rows)}.values())[
+        ::-1
+    ]  # of one moment the first row
     names = [name for name in places if name != "measured_at"]
     values = np.asarray([row[1:] for row in rows], dtype=np.float64)
     columns = {name: values[:, place].copy() for place, name in enumerate(names)}
