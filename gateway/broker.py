@@ -44,7 +44,7 @@ def service_users() -> tuple[str, ...]:
 
 
 def write_broker_files(
-    directory: Path, port: int, *, bind: str = "127.0.0.1", inside: Path | None = None
+    directory: Path, port: int, *, host: str = "127.0.0.1", run_as: str = ""
 ) -> None:
     """Write everything the broker needs to start, without a database.
 
@@ -55,15 +55,15 @@ def write_broker_files(
     directory : Path
         Where to write.
     port : int
-    bind : str
+    host : str
         Address to listen on.
-    inside : Path, optional
-        The same folder as the broker sees it, where that differs (a container).
+    run_as : str
+        User that a broker started as root steps down to. It must be able to read these files after
+        that too, when it is told to read them again.
     """
     settings = load_settings()
     directory.mkdir(parents=True, exist_ok=True)
-    place = directory if inside is None else inside
-    _replace(directory / _CONFIG, configuration(place, port=port, bind=bind))
+    _replace(directory / _CONFIG, configuration(directory, port=port, host=host, run_as=run_as))
     _replace(directory / _ACL, access_list())
     devices = [line for line in _lines(directory / _PASSWORDS) if not _is_service(line)]
     _replace(directory / _PASSWORDS, _password_file(settings, devices))
@@ -95,8 +95,9 @@ def sync_broker(pool: Pool, settings: Settings) -> bool:
     return True
 
 
-def configuration(directory: Path, *, port: int, bind: str) -> str:
+def configuration(directory: Path, *, port: int, host: str, run_as: str = "") -> str:
     """Return mosquitto.conf for Mosquitto 2.0.2x. Pure."""
+    user = f"user {run_as}\n" if run_as else ""
     return f"""\
 # Written by `forecare broker write`; changes by hand are lost.
 
@@ -132,8 +133,8 @@ log_type error
 log_type warning
 log_type notice
 connection_messages false
-
-listener {port} {bind}
+{user}
+listener {port} {host}
 # Else a device with its own password could take another one's client id and push it off.
 use_username_as_clientid true
 """

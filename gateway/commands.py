@@ -218,26 +218,16 @@ def broker() -> None:
 @broker.command("write")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.option("--port", default=1883, show_default=True, help="Port to listen on.")
-@click.option(
-    "--bind",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen on; 0.0.0.0 in a container.",
-)
-@click.option(
-    "--inside",
-    type=click.Path(path_type=Path),
-    help="The same folder as the broker sees it, in a container.",
-)
-def broker_write(directory: Path | None, port: int, bind: str, inside: Path | None) -> None:
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--run-as", default="", help="User that a broker started as root steps down to.")
+def broker_write(directory: Path | None, port: int, host: str, run_as: str) -> None:
     """Write mosquitto.conf, the access list and the password file into DIRECTORY.
 
     The embedded broker gets its files by itself; this is for a broker of your own. Devices that are
     in the password file stay in it.
     """
-    settings = load_settings()
-    target = (directory or broker_dir(settings)).absolute()
-    write_files(target, port, bind=bind, inside=inside)
+    target = (directory or broker_dir(load_settings())).absolute()
+    write_files(target, port, host=host, run_as=run_as)
     click.echo(f"wrote {target}/mosquitto.conf, acl and passwords")
 
 

@@ -5,6 +5,7 @@ database does not end the session. The packets are those of `mqtt5`, the socket 
 (docs/decisions/mqtt-client.md).
 """
 
+import enum
 import select
 import socket
 import threading
@@ -30,13 +31,14 @@ _COALESCE_S = 0.002
 _HEARTBEAT_EVERY_S = 10.0
 _DEAF_AFTER_S = 30.0
 _HEARTBEAT = b"{}"
-_REFUSED = frozenset(
-    {
-        mqtt5.ConnAckReasonCode.BAD_USER_NAME_OR_PASSWORD,
-        mqtt5.ConnAckReasonCode.NOT_AUTHORIZED,
-        mqtt5.ConnAckReasonCode.CLIENT_ID_NOT_VALID,
-    }
+# The codes of mqtt5 are typed as enumerations, but can be neither hashed nor ordered: compare or
+# convert them, nothing else.
+_REFUSED = (
+    mqtt5.ConnAckReasonCode.BAD_USER_NAME_OR_PASSWORD,
+    mqtt5.ConnAckReasonCode.NOT_AUTHORIZED,
+    mqtt5.ConnAckReasonCode.CLIENT_ID_NOT_VALID,
 )
+_FAILURE = 0x80
 
 
 class BrokerAwayError(RetryableError):
@@ -200,7 +202,7 @@ class Session:
             return packet
 
     def _raise_refused(self, reason: mqtt5.ConnAckReasonCode) -> None:
-        name = reason.name.lower().replace("_", " ")
+        name = _said(reason)
         if reason in _REFUSED:
             raise BrokerRefusedError(
                 f"the broker refuses {self.endpoint.user}: {name}",
@@ -252,13 +254,11 @@ class Session:
 
     def _notice(self, packet: mqtt5.Packet) -> None:
         if isinstance(packet, mqtt5.SubAckPacket):
-            failed = [code.name for code in packet.reason_codes if code >= 0x80]
+            failed = [code for code in packet.reason_codes if int(code) >= _FAILURE]
             if failed:
-                raise BrokerRefusedError(f"the broker refuses a subscription: {failed[0].lower()}")
+                raise BrokerRefusedError(f"the broker refuses a subscription: {_said(failed[0])}")
         elif isinstance(packet, mqtt5.DisconnectPacket):
-            raise BrokerAwayError(
-                f"the broker ended the connection: {packet.reason_code.name.lower()}"
-            )
+            raise BrokerAwayError(f"the broker ended the connection: {_said(packet.reason_code)}")
 
     def _beat(self) -> None:
         now_s = monotonic_s()
@@ -296,6 +296,10 @@ class Session:
                 self._connected().sendall(data)
             except OSError as error:
                 raise BrokerAwayError(f"the connection to the broker broke: {error}") from error
+
+
+def _said(code: enum.IntEnum) -> str:
+    return code.name.lower().replace("_", " ")
 
 
 def _unreadable(data: bytes, at: int, frame: tuple[int, int], error: Exception) -> Arrival:

@@ -1,6 +1,6 @@
 -- name: lock_product
 -- Two registrations of one product wait for each other; the lock ends with the transaction.
-select pg_advisory_xact_lock(7305412002, hashtext(%(name)s));
+select pg_advisory_xact_lock(hashtextextended('forecare product ' || %(name)s, 0));
 
 -- name: find_product
 select id, sheet, sheet_toml, revision from gateway.product where name = %(name)s;
