@@ -55,16 +55,18 @@ class Machine:
         operation = self.model.operate(self.key, self.site, at_s)
         code = self.fault_codes(at_s)
         running = operation.running * (code == 0)
-        values = {name: array.copy() for name, array in operation.values.items()}
+        values = {
+            meter.name: operation.values[meter.name] * self._gain(meter)
+            for meter in self.model.meters
+        }
         for mode in self.model.modes:
             shown = self.wear(mode, at_s) ** mode.effect_power
             under_load = 0.94 + 0.12 * operation.load
             for metric, deviation in mode.deviations.items():
                 values[metric] = values[metric] + deviation * shown * under_load * running
         for place, meter in enumerate(self.model.meters):
-            values[meter.name] = values[meter.name] * self._gain(meter) + running * (
-                self._offset(meter) + self._wander(meter, place, at_s)
-            )
+            own = self._offset(meter) + self._wander(meter, place, at_s)
+            values[meter.name] = values[meter.name] + running * own
         self.model.stop(values, running)
         self._measure(values, at_s)
         is_sent = self._apply_sensor_faults(values, at_s)

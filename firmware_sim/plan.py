@@ -11,6 +11,8 @@ from firmware_sim.model import Mode, Model
 
 DAY_S = 86_400
 HOUR_S = 3600
+_ONSET_MIN_DAYS = 9.5
+"""Of a run of 60 days: what is normal is learned in the first 10."""
 SensorFaultKind = Literal["drift", "stuck", "dropout", "gap"]
 _SENSOR_FAULTS: tuple[SensorFaultKind, ...] = (
     "drift",
@@ -130,7 +132,7 @@ def _failures(draw: _Draw, *, count: int, sudden: int) -> tuple[Failure, ...]:
         mode = modes[turn[name] % len(modes)]
         before = max((f.fails_s for f in made if f.device == device), default=0)
         life = rng.uniform(18, 34) * scale
-        onset = max(moment - life, 8 * scale, (before - start_s) / DAY_S + 1)
+        onset = max(moment - life, _ONSET_MIN_DAYS * scale, (before - start_s) / DAY_S + 1)
         made.append(
             Failure(
                 device=device,
