@@ -72,7 +72,7 @@ class Session:
     expires_at: datetime
 
 
-def add_account(
+def add_account(  # noqa: PLR0913 - the columns of an account
     connection: Connection,
     *,
     email: str,

@@ -125,7 +125,8 @@ WriterAny = Annotated[Person, Depends(Writer(*accounts.ROLES))]
 
 def policy_of(route: APIRoute) -> Policy | None:
     """Return the one policy that a route names, None when it names none."""
-    found = [d.call for d in route.dependant.dependencies if isinstance(d.call, Policy)]
+    calls = (d.call for d in route.dependant.dependencies)
+    found = [call for call in calls if isinstance(call, Policy)]
     return found[0] if len(found) == 1 else None
 
 
@@ -137,7 +138,7 @@ def assert_policies(routes: Iterable[APIRoute]) -> None:
             raise ForecareError(
                 f"route {route.path} names no policy, or more than one", hint="see api/auth.py"
             )
-        if isinstance(policy, Reader) and route.methods & _UNSAFE:
+        if isinstance(policy, Reader) and (route.methods or set()) & _UNSAFE:
             raise ForecareError(
                 f"route {route.path} changes something without a form's secret",
                 hint="use a Writer policy",

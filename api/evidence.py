@@ -70,7 +70,7 @@ def evidence_of(mode: FailureMode, metric: str | None) -> Evidence:
     return next((e for e in mode.evidence if e.metric == metric), mode.evidence[0])
 
 
-def evidence_chart(
+def evidence_chart(  # noqa: PLR0913 - what is drawn, and when and where it is
     product: Product,
     evidence: Evidence,
     rows: Sequence[NormalBucket],
@@ -103,7 +103,7 @@ def evidence_chart(
         "tz": timezone,
         "now": now.timestamp(),
         "limit": limit,
-        "limitLabel": f"Fails at {written.number(limit, 2)} {metric.unit}"
+        "limitLabel": f"Fails at {written.number(limit, _digits(limit), metric.unit)}"
         if limit is not None
         else "",
         "window": [w.timestamp() for w in window] if window and window[0] < window[1] else None,
@@ -302,10 +302,15 @@ def _summary(metric: Metric, rows: Sequence[NormalBucket], limit: float | None) 
     newest = next((r for r in reversed(rows) if r.low is not None), None)
     if newest is None or newest.high is None:
         return "No values yet."
-    text = f"Now {written.number(newest.high, 2, metric.unit)}"
+    digits = _digits(newest.high)
+    text = f"Now {written.number(newest.high, digits, metric.unit)}"
     lo, hi = _band(newest)
     if lo is not None and hi is not None:
-        text += f", normal is {written.number(lo, 2)} to {written.number(hi, 2)}"
+        text += f", normal is {written.number(lo, digits)} to {written.number(hi, digits)}"
     if limit is not None:
-        text += f", fails at {written.number(limit, 2)}"
+        text += f", fails at {written.number(limit, digits)}"
     return text + "."
+
+
+def _digits(value: float) -> int:
+    return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2

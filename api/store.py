@@ -94,7 +94,7 @@ def devices(
         "limit": wanted.limit,
         "now": now,
     }
-    return _all(connection, "devices", parameters | _scope(person), records.DeviceRow)
+    return _all(connection, "devices", {**parameters, **_scope(person)}, records.DeviceRow)
 
 
 def device(
@@ -141,7 +141,7 @@ def forecasts(
     return _all(connection, "forecasts", parameters, records.Forecast)
 
 
-def samples(
+def samples(  # noqa: PLR0913 - what, where, from when, until when, how fine
     connection: Connection,
     device_id: int,
     product: Product,
@@ -193,7 +193,7 @@ def newest_sample(
     return (row[0], row[1]) if row else None
 
 
-def expectation(
+def expectation(  # noqa: PLR0913 - what, where, from when, until when, how fine
     connection: Connection,
     device_id: int,
     *,
@@ -270,7 +270,7 @@ def tickets(
         "before": wanted.before,
         "limit": wanted.limit,
     }
-    return _all(connection, "tickets", parameters | _scope(person), records.TicketRow)
+    return _all(connection, "tickets", {**parameters, **_scope(person)}, records.TicketRow)
 
 
 def ticket(connection: Connection, ticket_id: int, *, person: Person | None) -> records.TicketRow:
@@ -311,7 +311,7 @@ def work_orders(
         "after": wanted.after,
         "limit": wanted.limit,
     }
-    return _all(connection, "work_orders", parameters | _scope(person), records.WorkOrder)
+    return _all(connection, "work_orders", {**parameters, **_scope(person)}, records.WorkOrder)
 
 
 def work_order(connection: Connection, work_order_id: int, *, person: Person) -> records.WorkOrder:

@@ -5,14 +5,14 @@ from typing import Any
 
 from api import words
 from api.records import HistoryEntry, Json
+from maintenance.decide import explain
 
 _ACTIONS = {
     "ticket.opened": "Ticket opened",
     "ticket.resolved": "Ticket closed",
     "ticket.cancelled": "Ticket cancelled",
-    "ticket.changed": "Ticket updated",
+    "ticket.raised": "Level raised",
     "alert.acknowledged": "Seen",
-    "alert.raised": "Level raised",
     "appointment.booked": "Visit booked",
     "appointment.rebooked": "Visit moved",
     "appointment.cancelled": "Visit cancelled",
@@ -54,9 +54,14 @@ def action(entry: HistoryEntry) -> str:
 def action_level(entry: HistoryEntry) -> str:
     if entry.action.startswith("appointment"):
         return "watch"
-    if entry.action in ("ticket.opened", "alert.raised"):
+    if entry.action in ("ticket.opened", "ticket.raised"):
         return "plan"
     return "ok" if entry.action in ("ticket.resolved", "work.started") else "none"
+
+
+def reason(text: str) -> str:
+    """Say why something was done: a decision's reason, a verdict, or what a person wrote."""
+    return words.CLOSE_REASON.get(text) or words.SKILL_MATCH.get(text) or explain(text)
 
 
 def close_words(reason: str | None) -> str:

@@ -67,6 +67,11 @@ CLOSE_REASON = {
     "recovered": "The values went back to normal by themselves",
     "cancelled": "Cancelled",
 } | VERDICT
+SKILL_MATCH = {
+    "all_skills": "The technician has all the skills that are needed",
+    "some_skills": "The technician has some of the skills that are needed",
+    "no_skills": "Nobody with the skills was free",
+}
 PART_STATUS = {
     "learning": "Learning what is normal",
     "ok": "No sign of wear",

@@ -10,7 +10,7 @@ from core.product import Product
 _DETECTIONS_MAX = 50
 
 
-def part_chart(
+def part_chart(  # noqa: PLR0913 - what is drawn, and of which device
     connection: Connection,
     device: records.DeviceRow,
     product: Product,

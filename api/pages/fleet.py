@@ -18,7 +18,7 @@ _RECENT_TICKETS = 8
 
 
 @router.get("/fleet")
-def fleet(  # noqa: PLR0913 - each is one query parameter
+def fleet(  # noqa: PLR0913, PLR0917 - each is one query parameter
     person: ReaderManufacturer,
     request: Request,
     context: Ctx,

@@ -1,7 +1,7 @@
 """What an owner sees: all own devices after signing in, or one case behind a message's link."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -21,6 +21,7 @@ from maintenance import service as maintenance
 router = APIRouter(include_in_schema=False)
 
 _DEVICES_MAX = 100
+_FIRST_SLOTS = 3
 _SLOTS = 12
 _RANK = {"act": 0, "plan": 1, "none": 2, "watch": 3, "learning": 4, "ok": 5}
 
@@ -104,7 +105,7 @@ def _case(
         parts = store.parts(connection, [device.id])
         part = next((p for p in parts if p.failure_mode == ticket.failure_mode), None)
         opened = Marker(at=ticket.opened_at, label="we told you", level="plan")
-        values = {
+        values: dict[str, Any] = {
             "ticket": ticket,
             "device": device,
             "product": product,
@@ -122,14 +123,15 @@ def _case(
         }
     values["price"] = _price(product, ticket.failure_mode)
     is_bookable = ticket.state in ("open", "scheduled")
-    slots = offered(context, ticket_id, count=_SLOTS) if is_bookable else []
+    first = offered(context, ticket_id, count=_FIRST_SLOTS) if is_bookable else []
+    more = offered(context, ticket_id, count=_SLOTS) if first else []
     return render(
         request,
         "case.html",
         status=status,
         token=token,
         problem=problem,
-        slots=slots,
+        slots=[*first, *(slot for slot in more if slot not in first)],
         now=device.event_now or context.clock(),
         wall=context.clock(),
         **values,

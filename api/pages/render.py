@@ -1,5 +1,6 @@
 """Turns a template and its values into a page."""
 
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,8 @@ from markupsafe import Markup
 
 from api import charts, story, words, written
 from api.accounts import Person
-from maintenance.decide import explain
+
+Window = tuple[datetime, datetime]
 
 
 def render(
@@ -52,9 +54,7 @@ def _environment() -> Environment:
             '<svg class="i" width="{0}" height="{0}" aria-hidden="true"><use href="{1}#{2}"/></svg>'
         ).format(size, address, name)
 
-    environment.globals.update(
-        asset=asset, icon=icon, charts=charts, story=story, words=words, explain=explain
-    )
+    environment.globals.update(asset=asset, icon=icon, charts=charts, story=story, words=words)
     environment.filters.update(
         day=written.day,
         moment=written.moment,
@@ -62,10 +62,18 @@ def _environment() -> Environment:
         number=written.number,
         percent=written.percent,
         money=written.money,
-        span=lambda window, timezone, now=None: written.span(*window, timezone, now),
-        span_long=lambda window, timezone: written.span_long(*window, timezone),
+        span=_span,
+        span_long=_span_long,
         duration=written.duration,
         ago=written.ago,
         json_block=written.json_block,
     )
     return environment
+
+
+def _span(window: Window, timezone: str, now: datetime | None = None) -> str:
+    return written.span(*window, timezone, now)
+
+
+def _span_long(window: Window, timezone: str) -> str:
+    return written.span_long(*window, timezone)

@@ -115,7 +115,7 @@ def add_devices(_person: CallerManufacturer, context: Ctx, body: NewDevices) -> 
 
 
 @router.get("")
-def list_devices(
+def list_devices(  # noqa: PLR0913, PLR0917 - each is one query parameter
     person: CallerAny,
     context: Ctx,
     product: Annotated[str | None, Query(max_length=48)] = None,
@@ -138,7 +138,7 @@ def one_device(person: CallerAny, context: Ctx, name: DeviceName) -> DeviceDetai
 
 
 @router.get("/{name}/samples")
-def samples(
+def samples(  # noqa: PLR0913, PLR0917 - each is one query parameter
     person: CallerAny,
     context: Ctx,
     name: DeviceName,
@@ -180,7 +180,7 @@ def detections(
 
 
 @router.get("/{name}/forecasts")
-def forecasts(  # noqa: PLR0913 - each is one query parameter
+def forecasts(  # noqa: PLR0913, PLR0917 - each is one query parameter
     person: CallerAny,
     context: Ctx,
     name: DeviceName,
@@ -198,31 +198,12 @@ def forecasts(  # noqa: PLR0913 - each is one query parameter
 
 
 def _draft(device: NewDevice) -> DeviceDraft:
-    owner, site = device.owner, device.site
+    owner = device.owner.model_dump(exclude={"password"}) if device.owner else None
+    site = device.site.model_dump() if device.site else None
     return DeviceDraft(
-        name=device.name,
-        serial=device.serial,
-        lot=device.lot,
-        firmware=device.firmware,
-        delivered_at=device.delivered_at,
-        owner=owner
-        and OwnerDraft(
-            name=owner.name,
-            email=owner.email,
-            phone=owner.phone,
-            locale=owner.locale,
-            timezone=owner.timezone,
-        ),
-        site=site
-        and SiteDraft(
-            name=site.name,
-            address=site.address,
-            city=site.city,
-            timezone=site.timezone,
-            latitude=site.latitude,
-            longitude=site.longitude,
-            access_note=site.access_note,
-        ),
+        **device.model_dump(exclude={"owner", "site"}),
+        owner=OwnerDraft(**owner) if owner else None,
+        site=SiteDraft(**site) if site else None,
     )
 
 

@@ -20,7 +20,7 @@ class NewTechnician(Input):
     email: Email
     password: str
     phone: Text = ""
-    skills: Annotated[list[Text], Field(max_length=50)] = []
+    skills: Annotated[list[Text], Field(max_length=50)] = []  # noqa: RUF012 - pydantic copies it
     timezone: Timezone = "UTC"
     latitude: Latitude = None
     longitude: Longitude = None
@@ -41,13 +41,7 @@ def add_technicians(
     """Add technicians; one whose e-mail address is known already is brought up to date."""
     drafts = [
         maintenance.TechnicianDraft(
-            name=t.name,
-            email=t.email,
-            phone=t.phone,
-            skills=tuple(t.skills),
-            timezone=t.timezone,
-            latitude=t.latitude,
-            longitude=t.longitude,
+            **t.model_dump(exclude={"password", "skills"}), skills=tuple(t.skills)
         )
         for t in body
     ]

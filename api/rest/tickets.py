@@ -45,7 +45,7 @@ class Booking(Input):
 
 
 @router.get("")
-def list_tickets(  # noqa: PLR0913 - each is one query parameter
+def list_tickets(  # noqa: PLR0913, PLR0917 - each is one query parameter
     person: CallerAny,
     context: Ctx,
     state: State | None = None,

@@ -15,6 +15,9 @@ from maintenance import service as maintenance
 router = APIRouter(prefix="/api/v1/work-orders", tags=["work orders"])
 
 
+ShortText = Annotated[str, Field(max_length=500)]
+
+
 class Start(Input):
     at: When
 
@@ -29,9 +32,7 @@ class NewFinding(Input):
     component: Text = ""
     note: LongText = ""
     parts: Annotated[list[UsedPart], Field(max_length=100)] = []  # noqa: RUF012 - pydantic copies defaults
-    checklist_done: Annotated[
-        list[Annotated[str, Field(max_length=500)]], Field(max_length=100)
-    ] = []
+    checklist_done: Annotated[list[ShortText], Field(max_length=100)] = []  # noqa: RUF012 - pydantic copies it
     found_at: When
 
 
@@ -42,7 +43,7 @@ class Recorded:
 
 
 @router.get("")
-def list_work_orders(  # noqa: PLR0913 - each is one query parameter
+def list_work_orders(  # noqa: PLR0913, PLR0917 - each is one query parameter
     person: CallerTechnician,
     context: Ctx,
     state: Annotated[

@@ -80,21 +80,21 @@
       const now = u.valToPos(data.now, "x", true);
       ctx.font = pen(small ? 11 : 12, 600);
       ctx.textAlign = "center"; ctx.textBaseline = "bottom";
-      let nowEdge = 0;
+      let room = right;
+      if (data.window) {
+        const middle = (u.valToPos(data.window[0], "x", true) + Math.min(u.valToPos(data.window[1], "x", true), right)) / 2;
+        const half = ctx.measureText("Likely failure").width / 2, at = Math.min(middle, right - half);
+        ctx.fillStyle = colour("--plan-t");
+        ctx.fillText("Likely failure", at, bbox.top - 3 * p);
+        room = at - half - 8 * p;
+      }
       if (now >= bbox.left && now <= right + 2) {
         ctx.strokeStyle = colour("--faint");
         ctx.setLineDash([3 * p, 3 * p]);
         ctx.beginPath(); ctx.moveTo(now, bbox.top); ctx.lineTo(now, bottom); ctx.stroke();
         ctx.setLineDash([]);
         ctx.fillStyle = colour("--ink");
-        const at = Math.min(now, right - 22 * p);
-        ctx.fillText("Today", at, bbox.top - 3 * p);
-        nowEdge = at + 20 * p;
-      }
-      if (data.window) {
-        const middle = (u.valToPos(data.window[0], "x", true) + Math.min(u.valToPos(data.window[1], "x", true), right)) / 2;
-        ctx.fillStyle = colour("--plan-t");
-        ctx.fillText("Likely failure", Math.max(Math.min(middle, right - 42 * p), nowEdge + 44 * p), bbox.top - 3 * p);
+        ctx.fillText("Today", Math.min(now, room - ctx.measureText("Today").width / 2), bbox.top - 3 * p);
       }
       data.markers.forEach((marker, number) => {
         const x = u.valToPos(marker.t, "x", true), k = data.t.findIndex((t) => t >= marker.t);
