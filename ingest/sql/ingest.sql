@@ -15,9 +15,12 @@ set seq_stored = greatest(stream.seq_stored, excluded.seq_stored);
 -- A device whose first messages lie beyond a gap is known, but nothing of it may be scored yet:
 -- its history then ends just before it begins.
 insert into ingest.progress (device_id, first_measured_at, measured_through, received_at, samples)
-select device_id, first_at, coalesce(through, first_at - interval '1 microsecond'), %(now)s, samples
+select device_id, first_at,
+       coalesce(through, known.measured_through, first_at - interval '1 microsecond'),
+       %(now)s, batch.samples
 from unnest(%(device_ids)s::bigint[], %(firsts)s::timestamptz[], %(throughs)s::timestamptz[],
             %(samples)s::bigint[]) as batch (device_id, first_at, through, samples)
+left join ingest.progress known using (device_id)
 order by 1
 on conflict (device_id) do update
 set first_measured_at = least(progress.first_measured_at, excluded.first_measured_at),

@@ -137,6 +137,10 @@ class Device:
             if isinstance(packet, mqtt5.PublishPacket):
                 self.received.append(packet)
 
+    def read_to_the_end(self) -> None:
+        while True:
+            self.read()
+
     def hears_nothing(self, *, probe: str) -> bool:
         """Ask the broker for a round trip; true if no message came before its answer."""
         self.subscribe(probe)

@@ -109,7 +109,7 @@ def message(seq: int, *, boot: int = 1, samples: int = 1, **more: Any) -> dict[s
         "boot": boot,
         "seq": seq,
         "samples": [
-            [start + i * 60_000, {"water_c": 20.5 + seq, "power_w": i}] for i in range(samples)
+            [start + i * 60_000, {"water_c": 20.5 + seq % 50, "power_w": i}] for i in range(samples)
         ],
         **more,
     }

@@ -1,0 +1,139 @@
+"""The door accepts or refuses a message as a whole, and says why."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from core.units import to_epoch_ms
+from gateway.session import Arrival
+from gateway.sheet import parse_sheet
+from ingest.door import admit
+from ingest.records import Admission, Device, Refusal
+from tests.integration.gateway.sheets import SMALL
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+NOW_MS = to_epoch_ms(NOW)
+TOPIC = "fc/0a/kettle-1/telemetry"
+KETTLE = Device(id=7, name="kettle-1", shard=10, product="kettle")
+
+
+class OneKettle:
+    products = {"kettle": parse_sheet(SMALL, source="kettle.toml")}  # noqa: RUF012 - a registry of one
+
+    def device_of(self, topic: str) -> Device | None:
+        return KETTLE if topic == TOPIC else None
+
+
+def admitted(*messages: object) -> Admission:
+    payloads = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
+    return admit([Arrival(TOPIC, p, 1) for p in payloads], OneKettle(), now=NOW)
+
+
+def test_samples_become_columns_in_the_order_of_the_message() -> None:
+    admission = admitted(
+        {
+            "boot": 1,
+            "seq": 0,
+            "samples": [
+                [NOW_MS, {"water_c": 20, "boils": 3}],
+                [NOW_MS + 1, {"water_c": 21, "boils": True}],
+            ],
+        }
+    )
+
+    (block,) = admission.columns["kettle"]
+    assert block.metrics == ("water_c", "boils")
+    assert block.values.tolist() == [[20, 3], [21, 1]]
+    assert block.times_ms.tolist() == [NOW_MS, NOW_MS + 1]
+    assert admission.spans[7].samples == 2
+    assert admission.numbered[0].newest_ms == NOW_MS + 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        ([[NOW_MS, {"steam": 1}]], Refusal.UNKNOWN_METRIC),
+        ([[NOW_MS, {"water_c": 130.1}]], Refusal.OUT_OF_RANGE),
+        ([[NOW_MS, {"water_c": -1e300}]], Refusal.OUT_OF_RANGE),
+        ([[NOW_MS, {}]], Refusal.NO_SAMPLES),
+        ([], Refusal.NO_SAMPLES),
+        ([[NOW_MS, {"boils": i}] for i in range(1001)], Refusal.TOO_MANY_SAMPLES),
+        ([[NOW_MS + 601_000, {"water_c": 1}]], Refusal.IN_FUTURE),
+        ([[NOW_MS - 401 * 86_400_000, {"water_c": 1}]], Refusal.TOO_OLD),
+        ([[2**53, {"water_c": 1}]], Refusal.IN_FUTURE),
+        ([[-(2**53), {"water_c": 1}]], Refusal.TOO_OLD),
+    ],
+)
+def test_one_bad_sample_refuses_the_whole_message_and_no_other(
+    samples: list,
+    reason: Refusal,  # type: ignore[type-arg]
+) -> None:
+    good = [[NOW_MS, {"water_c": 20, "power_w": 5}], [NOW_MS, {"boils": 1}]]
+
+    admission = admitted(
+        {"boot": 1, "seq": 0, "samples": good},
+        {"boot": 1, "seq": 1, "samples": [*good, *samples] if samples else []},
+        {"boot": 1, "seq": 2, "samples": good},
+    )
+
+    assert [refused.reason for refused in admission.refused] == [reason]
+    assert admission.rows == 4
+    assert [message.seq for message in admission.numbered] == [0, 1, 2]
+    assert [message.newest_ms is None for message in admission.numbered] == [False, True, False]
+
+
+def test_a_stranger_and_a_foreign_topic_are_refused() -> None:
+    arrival = Arrival("fc/0b/kettle-1/telemetry", b'{"water_c": 1}', 1)
+
+    admission = admit([arrival], OneKettle(), now=NOW)
+
+    assert admission.refused[0].reason is Refusal.UNKNOWN_DEVICE
+    assert admission.refused[0].device_name == "kettle-1"
+    assert admission.numbered == []
+
+
+def test_a_bare_message_is_taken_at_the_time_of_arrival() -> None:
+    admission = admitted({"water_c": 20})
+
+    assert admission.columns["kettle"][0].times_ms.tolist() == [NOW_MS]
+    assert admission.spans[7].newest_unnumbered_ms == NOW_MS
+
+
+@given(st.lists(st.binary(max_size=100), max_size=5))
+@example([b'{"water_c": 1}', b"[" * 60_000, b"{" + b'"a":1,' * 5_000 + b'"b":1}'])
+def test_every_message_is_either_stored_or_refused(payloads: list[bytes]) -> None:
+    admission = admit([Arrival(TOPIC, p, 1) for p in payloads], OneKettle(), now=NOW)
+
+    stored = {int(i) for blocks in admission.columns.values() for b in blocks for i in b.order}
+    assert len(stored) + len(admission.refused) == len(payloads)
+
+
+_SAMPLE = st.tuples(
+    st.integers(NOW_MS - 10**12, NOW_MS + 10**7),
+    st.dictionaries(
+        st.sampled_from(["water_c", "power_w", "boils", "steam"]),
+        st.one_of(st.booleans(), st.floats(-200, 5000)),
+        max_size=3,
+    ),
+)
+
+
+@given(st.lists(st.lists(_SAMPLE, max_size=4), max_size=6))
+def test_a_batch_is_judged_as_its_messages_alone(batch: list) -> None:  # type: ignore[type-arg]
+    messages = [{"boot": 1, "seq": i, "samples": samples} for i, samples in enumerate(batch)]
+
+    together = admitted(*messages)
+
+    alone = [admitted(message) for message in messages]
+    assert [r.reason for r in together.refused] == [r.reason for a in alone for r in a.refused]
+    assert together.rows == sum(a.rows for a in alone)
+
+
+def test_a_detail_is_fit_to_be_stored_as_text() -> None:
+    admission = admitted(b'{"boot":1,"seq":0,"samples":[[1,{"\\u0000":1}]]}')
+
+    assert "\0" not in admission.refused[0].detail
+    assert admission.refused[0].received_at - NOW == timedelta(0)
