@@ -11,7 +11,7 @@ from itertools import combinations, combinations_with_replacement
 import numpy as np
 
 from anomaly.records import BoolArray, FloatArray, IntArray, Samples
-from core.product import Product
+from core.product import Evidence, Product
 
 Term = tuple[str, ...]
 """Conditions whose product explains a metric: ("load", "load") is load squared."""
@@ -68,17 +68,21 @@ class Layout:
         return np.array([term in own for term in self.terms], dtype=np.bool_)
 
     @cached_property
+    def evidence_of(self) -> tuple[tuple[Evidence, ...], ...]:
+        """Per watched metric, what it is evidence of."""
+        every = [e for mode in self.product.failure_modes for e in mode.evidence]
+        return tuple(tuple(e for e in every if e.metric == name) for name in self.watched)
+
+    @cached_property
     def follows(self) -> bool:
         """Whether normal is each device's own recent past.
 
-        So it is when the sheet gives neither conditions that explain the metrics nor deviations
-        that count as failed: then there is nothing that devices could share, and only changes
-        that are quicker than the learning time can be told from drift.
+        So it is when the sheet names no conditions that explain the metrics, and not for every
+        evidence the deviation that counts as failed: then there is nothing that devices could
+        share, and only changes quicker than the learning time can be told from drift.
         """
-        scaled = any(
-            e.failed_at is not None for mode in self.product.failure_modes for e in mode.evidence
-        )
-        return not scaled and not self.conditions
+        scales = [e.failed_at for mode in self.product.failure_modes for e in mode.evidence]
+        return not self.conditions and None in scales
 
 
 def terms_of(conditions: tuple[str, ...]) -> tuple[Term, ...]:

@@ -9,13 +9,17 @@ import numpy as np
 from anomaly.features import Layout, Windows
 from anomaly.records import FloatArray
 from anomaly.state import DeviceState
+from core.product import Evidence, FailureMode
 
 LEARNED_WINDOWS_MIN = 12
-QUICK = 4.0
+QUICK = 8.0
 """Time constant of the smoothed value, windows."""
 FAILED_SPREADS = 14.0
 """Deviation that counts as failed, in spreads of the smoothed value of a healthy device."""
-_HOLD_AT = 4.0
+_HOLD_AT = 4.5
+_HOLD_SHARE = 0.06
+HOLD_SLOW = 3.0
+"""A reference stands still for at most so many of its time constants."""
 _RELATIVE_FLOOR = 0.002
 
 
@@ -47,6 +51,7 @@ def follow_window(
     """Score one window; returns the degradation per mode and the score per metric."""
     slow = state.offsets[0] or 1.0
     scores = np.full(len(observed), np.nan)
+    state.expected = list(state.reference)
     for place, value in enumerate(observed):
         if not np.isfinite(value):
             continue
@@ -55,21 +60,44 @@ def follow_window(
         smooth = state.smooth[place] or 0.0
         smooth += (residual - smooth) / QUICK
         state.smooth[place] = smooth
-        state.weight[place] += 1
         scores[place] = abs(smooth) / spread
-        if scores[place] < _HOLD_AT:
+        # What stands out for long has become normal: `weight` counts the windows of standing out.
+        stands_out = _stands_out(layout, place, smooth, float(scores[place]))
+        state.weight[place] = state.weight[place] + 1 if stands_out else 0.0
+        if not 0 < state.weight[place] <= HOLD_SLOW * slow:
             state.reference[place] = reference + residual / slow
     state.observed = [None if not np.isfinite(v) else float(v) for v in observed]
-    state.expected = list(state.reference)
     state.spread = list(state.reference_spread)
-    known = np.nan_to_num(scores)
-    degradation = {}
-    for mode in layout.product.failure_modes:
-        places = [layout.watched.index(e.metric) for e in mode.evidence]
-        ranked = np.sort(known[places])[::-1]
-        strongest = ranked[min(mode.agree, len(ranked)) - 1]
-        degradation[mode.name] = max(0.0, (strongest - _HOLD_AT) / (FAILED_SPREADS - _HOLD_AT))
-    return degradation, scores
+    sizes = [_size(layout, state, mode, scores) for mode in layout.product.failure_modes]
+    names = [mode.name for mode in layout.product.failure_modes]
+    return dict(zip(names, sizes, strict=True)), scores
+
+
+def _stands_out(layout: Layout, place: int, away: float, score: float) -> bool:
+    """Whether a metric is so far away that it would count in some mode."""
+    return any(_share(e, away, score) > _HOLD_SHARE for e in layout.evidence_of[place])
+
+
+def _share(e: Evidence, away: float, score: float) -> float:
+    """How far one metric has gone towards what counts as failed."""
+    is_wrong_way = (e.direction == "up" and away < 0) or (e.direction == "down" and away > 0)
+    if is_wrong_way or score < _HOLD_AT:
+        return 0.0
+    if e.failed_at is None:
+        return (score - _HOLD_AT) / (FAILED_SPREADS - _HOLD_AT)
+    return abs(away) / e.failed_at
+
+
+def _size(layout: Layout, state: DeviceState, mode: FailureMode, scores: FloatArray) -> float:
+    """Degradation of one mode: what the `agree` strongest of its metrics have in common."""
+    shares = []
+    for e in mode.evidence:
+        place = layout.watched.index(e.metric)
+        score = float(scores[place])
+        known = np.isfinite(score)
+        shares.append(_share(e, state.smooth[place] or 0.0, score) if known else 0.0)
+    ranked = sorted(shares, reverse=True)
+    return ranked[min(mode.agree, len(ranked)) - 1] if ranked else 0.0
 
 
 def _slow(learned: int) -> float:
