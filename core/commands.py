@@ -3,10 +3,17 @@
 import click
 
 from core.endpoints import database_url
-from core.line import ServerWatch, stage_programs, start_servers, stop_servers
+from core.line import (
+    ServerWatch,
+    only_runner,
+    require_free_port,
+    stage_programs,
+    start_servers,
+    stop_servers,
+)
 from core.migrations import migrate as run_migrations
 from core.runtime.progress import console_progress
-from core.settings import load_settings
+from core.settings import Settings, load_settings
 from core.supervisor import Supervisor, run_until_signal
 
 
@@ -32,6 +39,12 @@ def serve(keep_servers: bool) -> None:
     supervisor = Supervisor(
         settings.runtime_path / "log", on_event=lambda name, event: click.echo(f"{name} {event}")
     )
+    with only_runner(settings):
+        require_free_port(settings)
+        _serve(settings, supervisor, keep_servers=keep_servers)
+
+
+def _serve(settings: Settings, supervisor: Supervisor, *, keep_servers: bool) -> None:
     try:
         start_servers(settings, progress=console_progress())
         for program in stage_programs(settings):

@@ -3,17 +3,23 @@
 The same list stands in docker-compose.yml, one service a process; a test compares them.
 """
 
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from core.clock import monotonic_s
 from core.endpoints import database_url, mqtt_url, runtime_paths
-from core.errors import ForecareError
+from core.errors import ConflictError, ForecareError
 from core.log import get_logger
 from core.migrations import migrate
 from core.pool import assert_durable, connect
-from core.runtime import service as runtime
 from core.ports import free_port
+from core.runtime import service as runtime
+from core.runtime.ports import holder, is_free
 from core.runtime.progress import SILENT, Progress
 from core.settings import Settings
 from core.supervisor import Program, forecare
@@ -40,6 +46,54 @@ class Line:
     database_url: str
     mqtt_url: str
     environment: dict[str, str]
+
+
+class LineTakenError(ConflictError):
+    """Another process runs this installation's stages already."""
+
+
+@contextlib.contextmanager
+def only_runner(settings: Settings) -> Iterator[None]:
+    """Make sure that one process alone starts and stops this installation's stages.
+
+    The lock is the kernel's: it ends with the process, however that ends.
+
+    Raises
+    ------
+    LineTakenError
+        If somebody else holds it.
+    """
+    file = settings.runtime_path / "line.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise LineTakenError(
+                f"{lock.read().strip() or 'another process'} runs this installation already",
+                hint="stop that one first, or give this one a place of its own: FORECARE_RUNTIME_DIR=…",
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} ({' '.join(sys.argv[1:2]) or 'forecare'})")
+        lock.flush()
+        yield
+
+
+def require_free_port(settings: Settings) -> None:
+    """Refuse to start when the pages could not be shown.
+
+    Raises
+    ------
+    ConflictError
+        If somebody else listens on the port.
+    """
+    if not is_free(settings.port):
+        by = holder(settings.port)
+        raise ConflictError(
+            f"port {settings.port} is taken{f' by {by}' if by else ''}, so the pages cannot be shown there",
+            hint=f"stop that program, or choose another port: FORECARE_HTTP_PORT={free_port()}",
+        )
 
 
 def start_servers(settings: Settings, *, progress: Progress) -> Line:
@@ -76,7 +130,7 @@ class ServerWatch:
         try:
             runtime.up(paths, progress=SILENT, broker_files=broker_files_hook())
         except ForecareError as error:
-            log.error("servers.start_failed", reason=str(error))
+            log.exception("servers.start_failed", reason=str(error))
             return
         self.revived += 1
         log.info("servers.revived")

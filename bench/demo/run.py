@@ -24,10 +24,16 @@ from bench.demo.store import (
 from core.clock import monotonic_s, pause
 from core.endpoints import database_url, runtime_paths
 from core.errors import PermanentError, RetryableError
-from core.line import ServerWatch, stage_programs, start_servers, stop_servers
+from core.line import (
+    ServerWatch,
+    only_runner,
+    require_free_port,
+    stage_programs,
+    start_servers,
+    stop_servers,
+)
 from core.pool import connect
 from core.ports import free_port
-from core.runtime.ports import is_free
 from core.runtime.progress import console_progress
 from core.settings import Settings
 from core.supervisor import Supervisor, run_until_signal
@@ -57,7 +63,8 @@ def run_demo(settings: Settings, order: DemoOrder, *, console: Console) -> dict[
     started_s = monotonic_s()
     settings = _own_settings(settings, order)
     show = Show(console)
-    with _environment(settings), _signals_raise():
+    with _environment(settings), _signals_raise(), only_runner(settings):
+        require_free_port(settings)
         supervisor = Supervisor(settings.runtime_path / "log", on_event=show.stage_event)
         fleet: Fleet | None = None
         try:
@@ -97,11 +104,6 @@ def _own_settings(settings: Settings, order: DemoOrder) -> Settings:
         settings = replace(settings, runtime_dir=str(paths.instance(_ONCE).root))
         if "FORECARE_HTTP_PORT" not in os.environ:
             settings = replace(settings, http_port=str(free_port()))
-    if not is_free(settings.port):
-        raise PermanentError(
-            f"port {settings.port} is taken by another program, so the pages cannot be shown there",
-            hint=f"choose another one: FORECARE_HTTP_PORT={free_port()} make demo",
-        )
     inbox = settings.inbox_dir or str(settings.runtime_path / "inbox")
     return replace(settings, inbox_dir=inbox)
 

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from core.clock import monotonic_s, pause, wall_now
 from core.endpoints import database_url, mqtt_url, runtime_paths
 from core.errors import InvalidError, PermanentError, RetryableError
-from core.line import stage_programs, start_servers, stop_servers
+from core.line import only_runner, stage_programs, start_servers, stop_servers
 from core.pool import Pool, connect, make_pool
 from core.ports import free_port
 from core.product import product_from_json
@@ -110,11 +110,11 @@ def run_replay(settings: Settings, directory: Path, *, console: Console, is_own:
         f"{len(recordings)} recordings of {product}, {sum(r.rows for r in recordings):,} rows",
         highlight=False,
     )
-    with _running_line(settings, console=console, is_own=is_own) as settings:
-        pool = make_pool(database_url(settings), name="replay")
+    with _running_line(settings, console=console, is_own=is_own) as here:
+        pool = make_pool(database_url(here), name="replay")
         try:
-            credentials = _enrol(pool, settings, product, recordings)
-            confirmed = _play(settings, recordings, credentials, console=console)
+            credentials = _enrol(pool, here, product, recordings)
+            confirmed = _play(here, recordings, credentials, console=console)
             _wait_until_decided(pool, product, recordings, console=console)
             rows = _count(pool, product, recordings, confirmed)
         finally:
@@ -179,16 +179,17 @@ def _running_line(settings: Settings, *, console: Console, is_own: bool) -> Iter
         yield settings
         return
     supervisor = Supervisor(settings.runtime_path / "log")
-    try:
-        start_servers(settings, progress=console_progress(console))
-        for program in stage_programs(settings):
-            if program.name != "api":
-                supervisor.start(program)
-        yield settings
-    finally:
-        supervisor.stop()
-        if not were_up:
-            stop_servers(settings)
+    with only_runner(settings):
+        try:
+            start_servers(settings, progress=console_progress(console))
+            for program in stage_programs(settings):
+                if program.name != "api":
+                    supervisor.start(program)
+            yield settings
+        finally:
+            supervisor.stop()
+            if not were_up:
+                stop_servers(settings)
 
 
 def _are_stages_running(settings: Settings) -> bool:
