@@ -94,11 +94,12 @@ def simulate(
     forecare simulate --api http://127.0.0.1:8000 --login login.json --state sim --inbox inbox
     """
     email, password = _credentials(login, email, password)
+    wanted, factor = _names(products), _speed(speed)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_one(directory):
         files = Files(directory=directory)
-        state = load_state(files.state) or _new_state(devices, days, seed, _names(products))
-        _check_same(state, devices, days, seed, _names(products))
+        state = load_state(files.state) or _new_state(devices, days, seed, wanted)
+        _check_same(state, devices, days, seed, wanted)
         fleet = _fleet_of(state)
         api = Api(api_url, email=email, password=password, timeout_s=60)
         if len(state.credentials) < len(fleet.units):
@@ -118,7 +119,7 @@ def simulate(
                 files=files,
                 api=quick_api,
                 people=people,
-                speed=_speed(speed),
+                speed=factor,
                 is_live=live,
                 report=teller.tell,
             )
@@ -148,7 +149,7 @@ def _names(products: str) -> list[str]:
     unknown = sorted(set(names) - set(MODELS))
     if unknown or not names:
         raise SimulatorError(
-            f"no such product: {', '.join(unknown) or products!r}",
+            f"no such product: {', '.join(unknown) or repr(products)}",
             hint=f"choose from {', '.join(MODELS)}",
         )
     return names

@@ -72,9 +72,7 @@ def platform(storer: Storer, open_broker: OpenBroker, tmp_path: Path) -> Iterato
     inbox = tmp_path / "inbox"
     for folder in ("new", "cur", "tmp"):
         (inbox / folder).mkdir(parents=True)
-    platform = Platform(
-        storer=storer, inbox=inbox, mqtt_url=f"mqtt://127.0.0.1:{open_broker.port}"
-    )
+    platform = Platform(storer=storer, inbox=inbox, mqtt_url=f"mqtt://127.0.0.1:{open_broker.port}")
     platform.start()
     yield platform
     platform.stop()

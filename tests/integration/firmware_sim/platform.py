@@ -123,7 +123,7 @@ class Platform:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02])
         self._thread.start()
 
     def stop(self) -> None:
@@ -136,7 +136,12 @@ class Platform:
             self._open_tickets()
             through = self.storer.through_ms()
             at = instant(through) if through else None
-            return 200, {"stored_through": at, "scored_through": at, "decided_through": at, "devices": 1}
+            return 200, {
+                "stored_through": at,
+                "scored_through": at,
+                "decided_through": at,
+                "devices": 1,
+            }
         if path.startswith("/api/v1/work-orders"):
             return 200, {"items": [o for o in self.orders.values() if o["state"] == "scheduled"]}
         if path.startswith("/api/v1/links/"):
@@ -154,7 +159,9 @@ class Platform:
             return 201, {"items": [{"id": i, "email": t["email"]} for i, t in enumerate(content)]}
         if path == "/api/v1/devices":
             self.owners |= {d["name"]: d["owner"]["email"] for d in content["devices"]}
-            items = [{"name": d["name"], "shard": "a3", "password": "p"} for d in content["devices"]]
+            items = [
+                {"name": d["name"], "shard": "a3", "password": "p"} for d in content["devices"]
+            ]
             return 201, {"mqtt_url": self.mqtt_url, "items": items}
         number = int(path.split("/")[4].rsplit("-", 1)[-1])
         order = self.orders[number]

@@ -1,0 +1,147 @@
+"""`forecare simulate` as a process, against a small platform and a real broker."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from firmware_sim.commands import simulate
+
+FLEET = ["--devices", "5", "--days", "4", "--seed", "7"]
+
+
+class Runner:
+    def __init__(self, platform, state):
+        self.platform = platform
+        self.state = state
+
+    def start(self, *options):
+        fleet = options or FLEET
+        command = [sys.executable, "-m", "core.cli", "simulate", *fleet, "--progress", "json"]
+        command += ["--api", self.platform.url, "--email", "maker@example.com"]
+        command += ["--state", str(self.state), "--inbox", str(self.platform.inbox)]
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "SIMULATE_PASSWORD": "secret"},
+        )
+
+    def run(self, *options, timeout=120):
+        process = self.start(*options)
+        out, err = process.communicate(timeout=timeout)
+        return process.returncode, [json.loads(line) for line in out.splitlines()], err
+
+    def truth(self):
+        return json.loads((self.state / "truth.json").read_text())
+
+
+@pytest.fixture
+def runner(platform, tmp_path):
+    return Runner(platform, tmp_path / "state")
+
+
+def confirmed(truth):
+    return {name: count["confirmed"] for name, count in truth["samples"].items()}
+
+
+def stored(platform):
+    return {name: len(samples) for name, samples in platform.storer.samples.items()}
+
+
+def test_a_first_run_registers_all_delivers_all_and_records_the_truth(runner, platform):
+    platform.tickets_wanted = {"hp-007-0001": "fan_bearing"}
+
+    code, events, err = runner.run()
+
+    assert code == 0, err
+    assert len(platform.products) == 2
+    assert sorted(platform.owners) == [
+        "hp-007-0001",
+        "hp-007-0002",
+        "hp-007-0004",
+        "wp-007-0003",
+        "wp-007-0005",
+    ]
+    assert events[-1]["event"] == "finished"
+    truth = runner.truth()
+    assert confirmed(truth) == stored(platform)
+    assert all(n > 4 * 1440 - 700 for n in stored(platform).values())
+    assert {f["outcome"] for f in truth["failures"]} <= {"failed", "prevented", "pending"}
+    assert platform.storer.largest <= 65_536
+
+
+def test_an_owner_books_and_the_technician_reports_before_later_samples(runner, platform):
+    platform.tickets_wanted = {"hp-007-0001": "fan_bearing"}
+
+    code, events, err = runner.run()
+
+    assert code == 0, err
+    assert [f["device"] for f in platform.findings] == ["hp-007-0001"]
+    assert platform.findings[0]["verdict"] == "no_fault_found"
+    assert platform.starts[0]["at"] < platform.findings[0]["found_at"]
+    assert (events[-1]["tickets"], events[-1]["visits"]) == (1, 1)
+
+
+def test_a_killed_simulator_goes_on_and_sends_nothing_under_new_numbers(runner, platform):
+    """The storer fails if a number ever comes with other samples."""
+    for wait_s in (2.5, 2.0):
+        process = runner.start()
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    code, _, err = runner.run()
+
+    assert code == 0, err
+    assert confirmed(runner.truth()) == stored(platform)
+    assert all(n > 4 * 1440 - 700 for n in stored(platform).values())
+
+
+def test_sigterm_ends_a_live_run_cleanly(runner, platform):
+    process = runner.start("--devices", "2", "--days", "0.25", "--live")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not platform.storer.samples:
+        time.sleep(0.1)
+    time.sleep(1.0)
+
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["event"] == "stopped"
+    assert {device for device, _ in platform.storer.wills} == set(platform.owners)
+
+
+def test_another_fleet_in_the_same_state_folder_is_refused(runner, platform):
+    runner.run("--devices", "1", "--days", "0.25")
+
+    code, _, err = runner.run("--devices", "2", "--days", "0.25")
+
+    assert code == 1
+    assert "belongs to another run: 1 devices" in err
+    assert "how to mend it" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--products", "toaster"], "no such product: toaster"),
+        (["--speed", "fast"], "--speed is 'fast'"),
+        (["--sheets", "/nowhere"], "no sheet for heat_pump"),
+    ],
+)
+def test_bad_input_ends_with_a_sentence_and_a_remedy(platform, tmp_path, options, message):
+    common = ["--api", platform.url, "--email", "a@example.com", "--password", "p"]
+
+    result = CliRunner().invoke(simulate, [*common, "--state", str(tmp_path / "s"), *options])
+
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "how to mend it" in result.output
