@@ -182,6 +182,10 @@ def failure_window(case: Case) -> str:
     if case.kind == "corrective" or case.fails_from is None:
         return ""
     locale, timezone = _locale(case), case.timezone
+    if case.fails_until is not None and case.fails_from <= case.event_now:
+        is_over = case.fails_until <= case.event_now
+        until = format_date(case.fails_until.astimezone(timezone), "d MMMM", locale)
+        return "any day now" if is_over else f"before {until}"
     if case.fails_until is None:
         return f"from {format_date(case.fails_from.astimezone(timezone), 'd MMMM', locale)} on"
     start, end = case.fails_from.astimezone(timezone), case.fails_until.astimezone(timezone)

@@ -6,6 +6,7 @@ as sent after the server has taken it. A crash in between sends it again with th
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Iterable
 from datetime import timedelta
@@ -22,6 +23,7 @@ from core.failpoint import failpoint
 from core.log import get_logger
 from core.pool import Pool, make_pool
 from maintenance import store
+from maintenance.away import DATABASE_AWAY
 from maintenance.mail import Mail, MailServer, send
 from maintenance.outbox import QUEUE, TASK, defer_send
 
@@ -155,6 +157,8 @@ def run(  # noqa: PLR0913 - everything by keyword
         log.warning("notify.no_mail_server", hint="set FORECARE_SMTP_URL; until then messages wait")
         stop.wait()
         return
+    # It tells of every retry with a trace; ours are told once, by `Delivery`.
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
     pool = make_pool(database_url, name="notify", size_max=CONCURRENCY + 1)
     try:
         delivery = Delivery(pool, server=server, mail_from=mail_from, clock=clock)
@@ -200,7 +204,7 @@ class _JobQueue:
             max_size=4,
         )
         app = procrastinate.App(connector=connector)
-        app.task(name=TASK, queue=QUEUE, retry=_Backoff())(self._delivery.deliver)
+        app.task(name=TASK, queue=QUEUE, retry=_Backoff())(self._deliver)
         async with app.open_async():
             await connector.execute_query_async("select 1")
             if was_away:
@@ -219,6 +223,16 @@ class _JobQueue:
             )
             reaper = asyncio.create_task(self._reap_for_ever(app))
             await _first_of(worker, reaper, asyncio.create_task(stopping.wait()))
+
+    def _deliver(self, notification_id: int) -> None:
+        """Deliver in a thread of the worker; say what nobody has foreseen, then try again later."""
+        try:
+            self._delivery.deliver(notification_id)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            log.exception("notification.broke", notification_id=notification_id)
+            raise
 
     async def _reap_for_ever(self, app: procrastinate.App) -> None:
         while True:

@@ -6,7 +6,7 @@ ours. `now` is wall time; instants of visits and findings lie on the device's ev
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import get_args
 
 import msgspec
@@ -45,6 +45,9 @@ __all__ = [
 SLOTS_MAX = 50
 _NOTE_LENGTH_MAX = 4000
 _ITEMS_MAX = 100
+_AHEAD_MAX = timedelta(days=1)
+"""A finding may be so far ahead of the device's newest data, and no further: later warnings are
+silenced up to its instant."""
 _TECHNICIANS_MAX = 10_000
 
 
@@ -193,7 +196,7 @@ def record_finding(  # noqa: PLR0913 - everything by keyword
     ConflictError
         If another finding stands already, or the ticket was cancelled.
     InvalidError
-        If the verdict is none of ours or a text is too long.
+        If the verdict is none of ours, a text is too long or `found_at` lies in the future.
     """
     _check_finding(verdict, note=note, parts=parts, checklist_done=checklist_done)
     _check_instant("found_at", found_at)
@@ -221,7 +224,13 @@ def record_finding(  # noqa: PLR0913 - everything by keyword
                 f"work order {work_order_id} has another finding already ({earlier[1]})",
                 hint="add a new ticket for what was found since",
             )
-        case = store.read_case(change.connection, ticket.ticket_id, event_now=found_at)
+        case = store.read_case(change.connection, ticket.ticket_id)
+        if found_at > max(case.event_now, now) + _AHEAD_MAX:
+            raise InvalidError(
+                f"found_at is {found_at.isoformat()}, and the device is only at"
+                f" {case.event_now.isoformat()}",
+                hint="give the instant at which it was found, in the device's time",
+            )
         values |= {"device_id": ticket.device_id, "failure_mode": ticket.failure_mode}
         row = change.connection.execute(store.queries["record_finding"], values).fetchone()
         assert row is not None, "an INSERT … RETURNING returns its row"

@@ -9,16 +9,14 @@ from datetime import datetime, timedelta
 from threading import Event
 
 import msgspec
-import psycopg
-from psycopg_pool import PoolTimeout
 
 from core.clock import Clock, monotonic_s
-from core.errors import RetryableError
 from core.failpoint import failpoint
 from core.log import get_logger
 from core.pool import Connection, Pool
 from core.product import FailureMode, Product, product_from_json
 from maintenance import changes, store
+from maintenance.away import DATABASE_AWAY
 from maintenance.case import failure_mode_of
 from maintenance.changes import Change
 from maintenance.decide import (
@@ -47,8 +45,6 @@ DUE_STEP_SHARE = 0.1
 _BACK_OFF_S = (0.2, 5.0)
 _SKIP_S = 30.0
 """A device whose decision fails is left alone for so long, so that it holds up nobody else."""
-
-DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, RetryableError)
 
 
 class _Device(msgspec.Struct, kw_only=True):

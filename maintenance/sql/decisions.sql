@@ -87,7 +87,7 @@ where device_id = %(device_id)s
 select t.id from maintenance.ticket as t
 join maintenance.decision_progress as p on p.device_id = t.device_id
 where t.device_id = any(%(device_ids)s) and t.state = 'open'
-  and t.opened_at + %(after)s <= p.decided_through and t.due_at > p.decided_through
+  and t.opened_at + %(after)s <= p.decided_through
   and not exists (
     select from maintenance.notification as n
     where n.ticket_id = t.id and n.event_key = 'ticket:' || t.id || ':reminder'

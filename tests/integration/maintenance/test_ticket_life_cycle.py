@@ -65,9 +65,10 @@ class TicketLife(RuleBasedStateMachine):
         slot = slots[which]
         known = self._one(
             "select count(*) from maintenance.appointment where work_order_id = %s"
-            " and state = 'confirmed' and lower(during) = %s",
+            " and state = 'confirmed' and lower(during) = %s and technician_id = %s",
             self.order,
             slot.starts_at,
+            slot.technician_id,
         )[0]
         self._try(
             lambda: service.book(

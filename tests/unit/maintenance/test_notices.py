@@ -53,6 +53,13 @@ def test_the_window_is_two_dates_in_the_site_s_time() -> None:
     assert "between 29 November and 11 December" in write().text
 
 
+@pytest.mark.parametrize(
+    ("days", "words"), [(0, "between 29"), (8, "before 11 December"), (30, "any day now")]
+)
+def test_the_window_never_lies_in_the_past(days: int, words: str) -> None:
+    assert words in write(event_now=NOON + timedelta(days=days)).text
+
+
 def test_the_link_stands_on_a_line_of_its_own() -> None:
     assert LINK in write().text.splitlines()
 
