@@ -126,7 +126,7 @@ WriterAny = Annotated[Person, Depends(Writer(*accounts.ROLES))]
 def policy_of(route: APIRoute) -> Policy | None:
     """Return the one policy that a route names, None when it names none."""
     calls = (d.call for d in route.dependant.dependencies)
-    found = [call for call in calls if isinstance(call, Policy)]
+    found: list[Policy] = [call for call in calls if isinstance(call, Policy)]
     return found[0] if len(found) == 1 else None
 
 
