@@ -1,0 +1,60 @@
+"""Births and wills are read, and nothing else is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.presence import Change, read_change
+from gateway.topics import (
+    foreign_filters,
+    parse_topic,
+    shard_of,
+    telemetry_filters,
+    topic_of,
+)
+
+
+def test_a_birth_and_a_will_carry_the_boot() -> None:
+    birth = read_change("fc/0a/k1/birth", b'{"boot": 3, "firmware": "4.2", "product": "kettle"}')
+    will = read_change("fc/0a/k1/will", b'{"boot": 3}')
+
+    assert birth == Change(device="k1", boot=3, is_connected=True, firmware="4.2")
+    assert will == Change(device="k1", boot=3, is_connected=False)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("fc/0a/k1/telemetry", b'{"boot": 3}'),
+        ("fc/0a/k1/birth", b"{}"),
+        ("fc/0a/k1/birth", b'{"boot": -1}'),
+        ("fc/0a/k1/birth", b'{"boot": 1, "firmware": "\\u0000"}'),
+        ("fc/0a/k1/birth", b'{"boot": 1, "x": "' + b"y" * 5000 + b'"}'),
+        ("other", b'{"boot": 3}'),
+    ],
+)
+def test_anything_else_is_nothing(topic: str, payload: bytes) -> None:
+    assert read_change(topic, payload) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise(payload: bytes) -> None:
+    read_change("fc/0a/k1/birth", payload)
+
+
+@given(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
+def test_a_topic_is_read_as_it_was_written(name: str) -> None:
+    topic = parse_topic(topic_of(name, shard=shard_of(name), kind="telemetry"))
+
+    assert topic is not None
+    assert (topic.device, topic.shard, topic.kind) == (name, shard_of(name), "telemetry")
+
+
+def test_every_shard_is_taken_by_one_part_of_any_split() -> None:
+    whole = telemetry_filters(range(256))
+    halves = [*telemetry_filters(range(128)), *telemetry_filters(range(128, 256))]
+
+    assert whole == ("fc/+/+/telemetry",)
+    assert len(set(halves)) == 256
+    assert not set(foreign_filters(range(128))) & set(telemetry_filters(range(128)))
+    assert "fc/+/+/telemetry" in foreign_filters(range(128))
