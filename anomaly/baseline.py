@@ -166,7 +166,7 @@ def _robust_fit(
         weights = _HUBER * spread / np.maximum(np.abs(residuals), _HUBER * spread)
         between = max(_mad(offsets), 1e-9) if len(offsets) >= _ODD_DEVICES_MIN else spread
         shrink = float(np.clip(SMOOTHING_WINDOWS * (spread / between) ** 2, 1e-3, 1e3))
-    slopes = solution[:-1]
+    slopes: FloatArray = np.asarray(solution[:-1], dtype=np.float64)
     raw = y - x[:, :-1] @ slopes
     medians = np.array([np.median(part) for part in np.split(raw, starts[1:])])
     return slopes, medians, [p - m for p, m in zip(np.split(raw, starts[1:]), medians, strict=True)]

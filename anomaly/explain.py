@@ -100,7 +100,7 @@ class Patterns:
     def scale(self) -> FloatArray:
         """Smallest deviation of each metric that counts as failed in some mode."""
         sizes = np.abs(self.matrix[:, : len(self.modes)])
-        return np.where(sizes > 0, sizes, np.inf).min(axis=1, initial=np.inf)
+        return np.asarray(np.where(sizes > 0, sizes, np.inf).min(axis=1, initial=np.inf))
 
     @cached_property
     def unmodelled(self) -> FloatArray:
@@ -181,7 +181,7 @@ def explain(patterns: Patterns, deviations: FloatArray, spreads: FloatArray) -> 
             if both[pair] <= 0:
                 break
             parts = [(int(first[pair]), float(a[pair])), (int(second[pair]), float(b[pair]))]
-        if _agrees(patterns, parts, matrix, values, spreads, known):
+        if _agrees(patterns, parts, matrix=matrix, values=values, spreads=spreads, known=known):
             return _told(patterns, parts, scores)
     traces = _traces(patterns, matrix, values, np.where(known, spreads, np.inf))
     return Explanation(degradation={}, traces=traces, sensors={})
@@ -207,9 +207,10 @@ def _oriented(patterns: Patterns, values: FloatArray) -> FloatArray:
     return matrix
 
 
-def _agrees(
+def _agrees(  # noqa: PLR0913 - one moment's numbers, named
     patterns: Patterns,
     parts: list[tuple[int, float]],
+    *,
     matrix: FloatArray,
     values: FloatArray,
     spreads: FloatArray,

@@ -91,9 +91,7 @@ def terms_of(conditions: tuple[str, ...]) -> tuple[Term, ...]:
     terms: list[Term] = [(name,) for name in names]
     terms += combinations_with_replacement(names, 2)
     terms += [(name, name, name) for name in names]
-    return (
-        tuple(terms) if len(names) <= 6 else tuple(terms[: len(names)] + [*combinations(names, 2)])
-    )
+    return tuple(terms) if len(names) <= 6 else (*terms[: len(names)], *combinations(names, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

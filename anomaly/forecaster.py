@@ -33,7 +33,7 @@ def base_outlook(failures_per_year: float) -> Outlook:
     )
 
 
-def forecast_path(
+def forecast_path(  # noqa: PLR0913 - a path and what is known of it, named
     hours: FloatArray,
     degradation: FloatArray,
     *,

@@ -8,8 +8,9 @@ from anomaly import store
 from anomaly.baseline import Baseline, fit_baseline, learned_ranges
 from anomaly.features import Layout, summarise
 from anomaly.records import Samples
-from anomaly.scorer import Scorer, advance, read_from_us
+from anomaly.scorer import advance, read_from_us
 from anomaly.state import DeviceState, first_state
+from anomaly.yardstick import Yardstick
 from core.failpoint import failpoint
 from core.pool import Connection
 from core.product import Product
@@ -39,8 +40,9 @@ def score_product(connection: Connection, row: store.ProductRow, *, now: datetim
     newest = store.read_baseline(connection, product_id=row.id)
     known = {newest.id: newest} if newest else {}
     layout = Layout(row.product)
-    scorers: dict[int | None, Scorer] = {}
-    outputs, samples_total = [], 0
+    yardsticks: dict[int | None, Yardstick] = {}
+    outputs: list[store.DeviceOutput] = []
+    samples_total = 0
     due = store.read_due_devices(connection, product_id=row.id, limit=DUE_DEVICES_MAX)
     for progress in due:
         if len(outputs) == DEVICES_PER_TURN:
@@ -57,23 +59,23 @@ def score_product(connection: Connection, row: store.ProductRow, *, now: datetim
             found = store.read_baseline_by_id(connection, baseline_id=baseline_id)
             assert found is not None
             known[baseline_id] = found
-        if baseline_id not in scorers:
+        if baseline_id not in yardsticks:
             baseline = known[baseline_id].baseline if baseline_id is not None else None
-            scorers[baseline_id] = Scorer(layout, baseline)
-        scorer = scorers[baseline_id]
-        through = _through(scorer, state, progress)
+            yardsticks[baseline_id] = Yardstick(layout, baseline)
+        yard = yardsticks[baseline_id]
+        through = _through(yard, state, progress)
         if through <= state.through_us:
             continue
         samples = store.read_samples(
             connection,
             layout,
             device_id=progress.device_id,
-            from_us=read_from_us(scorer, state, through_us=through),
+            from_us=read_from_us(yard, state, through_us=through),
             through_us=through,
         )
         services = store.read_services(connection, device_id=progress.device_id)
         taken = set(state.services)
-        output = advance(scorer, state, samples, through_us=through, services=services)
+        output = advance(yard, state, samples, through_us=through, services=services)
         fresh = [
             s for s in services if s.finding_id in state.services and s.finding_id not in taken
         ]
@@ -103,11 +105,11 @@ def _begin(layout: Layout, progress: store.DeviceProgress) -> DeviceState:
     )
 
 
-def _through(scorer: Scorer, state: DeviceState, progress: store.DeviceProgress) -> int:
+def _through(yard: Yardstick, state: DeviceState, progress: store.DeviceProgress) -> int:
     """How far to go in this step: a limit on rows, and a wait for the product's baseline."""
-    step = SAMPLES_PER_STEP * _us(scorer.layout.product.interval)
+    step = SAMPLES_PER_STEP * _us(yard.layout.product.interval)
     if state.phase == "learning":
-        if not scorer.can_score:
+        if not yard.can_score:
             return min(progress.through_us, state.learn_until_us - 1)
         # The learning time is read in one piece, however long it is.
         return min(progress.through_us, max(state.learn_until_us, state.through_us) + step)

@@ -45,6 +45,8 @@ class DeviceState(msgspec.Struct, kw_only=True):
     forecast_us: int
     """Instant of the last forecast."""
     fault_code: int = 0
+    serviced_us: int | None = None
+    """When a part was last exchanged: windows that began before show the old one."""
     newest_us: int | None = None
     """End of the newest window that had data."""
     offsets: Values = msgspec.field(default_factory=list)

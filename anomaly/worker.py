@@ -37,7 +37,7 @@ class Worker:
                 away_s = min(_AWAY_S_MAX, away_s * 2 or 0.5)
                 self.stop.wait(away_s)
                 continue
-            except Exception:  # one product's trouble must not stop the others for good
+            except Exception:  # noqa: BLE001 - one product's trouble must not stop the others for good
                 _log.exception("turn.failed")
                 self.stop.wait(_AWAY_S_MAX)
                 continue

@@ -1,0 +1,205 @@
+"""What a device's state means: its forecasts, and the evidence for them. Pure."""
+
+from typing import Literal
+
+import numpy as np
+
+from anomaly import evidence as words
+from anomaly.baseline import SMOOTHING_WINDOWS, UNKNOWN
+from anomaly.follow import QUICK
+from anomaly.forecaster import base_outlook, forecast_path
+from anomaly.records import (
+    Detection,
+    Evidence,
+    Forecast,
+    MetricEvidence,
+    Outlook,
+    Sentence,
+    Status,
+)
+from anomaly.state import DeviceState, ModeState
+from anomaly.yardstick import Yardstick
+from core.product import FailureMode
+
+FAILURES_PER_YEAR = 0.05
+"""Of a failure mode of a device that shows no sign."""
+LAST_WINDOWS = 8
+"""A detection looks at so many of the newest windows."""
+AWAY, NEAR = 3.0, 2.0
+"""Scores at which a metric counts as away from normal, and as back."""
+_BELIEF = 0.97
+_EXCESS_SAID = 0.15
+_FOLLOW_NOISE = 0.05
+_US_PER_HOUR = 3.6e9
+
+
+def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us: int) -> Forecast:
+    own = state.modes[mode.name]
+    base = base_outlook(FAILURES_PER_YEAR)
+    status: Status
+    outlook: Outlook | None = base
+    if own.reported_us is not None:
+        status = "failed"
+        outlook = Outlook(
+            p_fail_1d=1.0, p_fail_7d=1.0, p_fail_30d=1.0,
+            life_hours_q10=0.0, life_hours_q50=0.0, life_hours_q90=0.0,
+        )  # fmt: skip
+    elif state.phase == "learning":
+        status, outlook = "learning", None
+    elif is_silent(yard, state, at_us):
+        status = "no_data"
+    elif own.is_raised and len(own.path) > 1:
+        status = "failed" if own.degradation >= 1 else "declining"
+        hours = (np.array(own.path_us) - at_us) / _US_PER_HOUR
+        window_hours = yard.layout.window_us / _US_PER_HOUR
+        follows = yard.layout.follows
+        outlook = forecast_path(
+            hours,
+            np.array(own.path),
+            noise=_FOLLOW_NOISE if follows else yard.mode_noise[mode.name],
+            lag_hours=(QUICK / 2 if follows else SMOOTHING_WINDOWS - 1) * window_hours,
+            belief=_BELIEF * own.hits.bit_count() / LAST_WINDOWS,
+            base=base,
+        )
+    else:
+        status = "ok"
+    return Forecast(
+        failure_mode=mode.name,
+        made_us=at_us,
+        status=status,
+        health_index=None if status == "learning" else health_index(own),
+        outlook=outlook,
+        evidence=mode_evidence(yard, state, mode),
+    )
+
+
+def is_silent(yard: Yardstick, state: DeviceState, at_us: int) -> bool:
+    """No window with data for as long as it takes to notice."""
+    newest = state.newest_us if state.newest_us is not None else state.learn_until_us
+    return at_us - newest > max(4 * yard.forecast_every_us, 24 * yard.layout.window_us)
+
+
+def health_index(own: ModeState) -> float:
+    if own.reported_us is not None:
+        return 0.0
+    return float(min(1.0, max(0.0, 1.0 - own.degradation)))
+
+
+# --- evidence ------------------------------------------------------------------------------------
+
+
+def mode_evidence(yard: Yardstick, state: DeviceState, mode: FailureMode) -> Evidence:
+    own = state.modes[mode.name]
+    sentences: list[Sentence] = []
+    metrics: tuple[MetricEvidence, ...] = ()
+    if own.reported_us is not None:
+        sentences.append(words.sentence("reported_fault", code=state.fault_code, mode=mode.title))
+    if state.phase == "learning":
+        if own.reported_us is None:
+            day = words.day_of(words.iso(state.learn_until_us))
+            sentences.append(words.sentence("learning", day=day))
+        return Evidence(sentences=tuple(sentences))
+    if not own.is_raised and own.reported_us is None and own.since_us is None:
+        return Evidence(sentences=words.NOTHING.sentences, caveats=_caveats(yard, state, mode))
+    names = tuple(e.metric for e in mode.evidence)
+    metrics = _metric_evidence(yard, state, names)
+    if own.is_raised or own.reported_us is not None:
+        far = [m for m in metrics if abs(m.deviation_spreads or 0) >= AWAY]
+        far.sort(key=lambda m: -abs(m.deviation_spreads or 0))
+        sentences += [words.metric_sentence(m) for m in far[:4]]
+    if not sentences:
+        sentences.append(words.sentence("all_normal"))
+    return Evidence(
+        metrics=metrics,
+        since=words.iso(own.since_us) if own.since_us is not None else None,
+        operating=_operating(yard, state),
+        sentences=tuple(sentences),
+        caveats=_caveats(yard, state, mode),
+    )
+
+
+def _caveats(yard: Yardstick, state: DeviceState, mode: FailureMode) -> tuple[Sentence, ...]:
+    """What one should know before one relies on it."""
+    own = state.modes[mode.name]
+    caveats: list[Sentence] = []
+    names = [e.metric for e in mode.evidence]
+    for place, name in enumerate(yard.layout.conditions):
+        leans = any(name in yard.layout.product.metric(m).depends_on for m in names)
+        if leans and state.excess[place] > _EXCESS_SAID:
+            title = yard.layout.product.metric(name).title
+            caveats.append(words.sentence("outside", title=title))
+    if own.serviced_us is not None:
+        day = words.day_of(words.iso(own.serviced_us))
+        caveats.append(words.sentence("serviced", component=mode.component, day=day))
+    if own.tolerated > 0 and own.tolerated_us is not None:
+        caveats.append(words.sentence("held", day=words.day_of(words.iso(own.tolerated_us))))
+    return tuple(caveats)
+
+
+def _metric_evidence(
+    yard: Yardstick, state: DeviceState, names: tuple[str, ...]
+) -> tuple[MetricEvidence, ...]:
+    found = []
+    for name in names:
+        if name not in yard.layout.watched or not state.observed:
+            continue
+        place = yard.layout.watched.index(name)
+        metric = yard.layout.product.metric(name)
+        smooth, spread = state.smooth[place], state.spread[place]
+        expected = state.expected[place]
+        spreads = None
+        if smooth is not None and spread and spread < UNKNOWN:
+            spreads = smooth / spread
+        away = state.away_us[place]
+        is_far = spreads is not None and abs(spreads) > NEAR
+        found.append(
+            MetricEvidence(
+                metric=name,
+                title=metric.title,
+                unit=metric.unit,
+                observed=_rounded(_sum(expected, smooth)),
+                expected=_rounded(expected),
+                spread=_rounded(spread),
+                deviation_spreads=_rounded(spreads),
+                direction="none" if not is_far else "up" if (spreads or 0) > 0 else "down",
+                since=words.iso(away) if away is not None else None,
+            )
+        )
+    return tuple(found)
+
+
+def _operating(yard: Yardstick, state: DeviceState) -> dict[str, float]:
+    pairs = zip(yard.layout.conditions, state.conditions, strict=False)
+    return {name: round(value, 4) for name, value in pairs if value is not None}
+
+
+def _sum(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left + right
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")
+
+
+def sensor_detection(
+    yard: Yardstick,
+    state: DeviceState,
+    name: str,
+    change: Literal["raised", "cleared"],
+    at_us: int,
+) -> Detection:
+    own = state.sensors[name]
+    metrics = _metric_evidence(yard, state, (name,))
+    title = yard.layout.product.metric(name).title
+    return Detection(
+        kind="sensor",
+        failure_mode=name,
+        change=change,
+        at_us=at_us,
+        score=own.score,
+        evidence=Evidence(
+            metrics=metrics,
+            operating=_operating(yard, state),
+            sentences=(words.sentence(own.reason, title=title),),
+        ),
+    )
