@@ -2,7 +2,7 @@
 
 One thread receives, stores and acknowledges; a second one only sends a sign of life, so that a slow
 database does not end the session. The packets are those of `mqtt5`, the socket is plain
-(docs/decisions/mqtt-client.md).
+(docs/decisions/0003-mqtt-client.md).
 """
 
 import enum
