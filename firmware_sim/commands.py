@@ -202,6 +202,7 @@ def _first_run(api: Api, fleet: Fleet, state: State, files: Files, sheets: Path)
         draw_people(fleet, state)
     save_state(files.state, state)
     ends_s = monotonic_s() + _PROVISION_WAIT_S
+    has_waited = False
     while True:
         try:
             provision(
@@ -215,7 +216,9 @@ def _first_run(api: Api, fleet: Fleet, state: State, files: Files, sheets: Path)
             if monotonic_s() > ends_s:
                 error.hint = error.hint or "is the platform up at the address given with --api?"
                 raise
-            log.warning("provision.wait", detail=error.message)
+            if not has_waited:
+                log.warning("provision.wait", detail=error.message)
+            has_waited = True
             pause(1.0)
         else:
             return
