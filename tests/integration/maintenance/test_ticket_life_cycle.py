@@ -218,8 +218,8 @@ def test_any_order_of_actions_follows_the_life_cycle(pool: Pool) -> None:
     run_machine(
         Machine,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=15,
+            max_examples=15,
+            stateful_step_count=12,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintenance.decide import (
+    CALM_SHARE,
     Action,
     ClosedTicket,
     Decision,
@@ -208,6 +209,16 @@ def test_a_ticket_clears_only_after_four_calm_forecasts() -> None:
     decisions = run_of(*[make_healthy_forecast()] * 4, situation=situation)
 
     assert [d.action for d in decisions] == [Action.JOIN, Action.JOIN, Action.JOIN, Action.CLEAR]
+
+
+def test_a_risk_just_below_the_limit_is_not_calm() -> None:
+    situation = make_situation(open_tickets=[make_ticket()])
+    restless = make_healthy_forecast(p_fail_1d=0.01, p_fail_7d=0.12, p_fail_30d=0.5)
+
+    decisions = run_of(*[restless] * 9, situation=situation)
+
+    assert CALM_SHARE * decisions[-1].cost_of_acting < decisions[-1].cost_of_waiting
+    assert {decision.action for decision in decisions} == {Action.JOIN}
 
 
 def test_a_corrective_ticket_needs_eight() -> None:
