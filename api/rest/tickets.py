@@ -1,6 +1,6 @@
 """Tickets: what was found, why, what has been done, and when somebody comes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from api import records, store
+from api.accounts import Person
 from api.auth import CallerAny, CallerManufacturer, Ctx
 from api.rest.model import Cursor, Id, Input, Limit, Page, When, page_of
 from api.store import TicketFilter
@@ -65,7 +66,7 @@ def one_ticket(person: CallerAny, context: Ctx, ticket_id: Id) -> TicketDetail:
     with context.pool.connection() as connection:
         return TicketDetail(
             ticket=store.ticket(connection, ticket_id, person=person),
-            evidence=store.ticket_evidence(connection, ticket_id),
+            evidence=_for(person, store.ticket_evidence(connection, ticket_id)),
             appointment=store.appointment(connection, ticket_id),
             history=store.ticket_history(connection, ticket_id),
             notifications=store.ticket_notifications(connection, ticket_id),
@@ -113,6 +114,13 @@ def book(person: CallerAny, context: Ctx, ticket_id: Id, body: Booking) -> recor
         technician_id=body.technician_id,
         actor=person.actor,
     )
+
+
+def _for(person: Person, evidence: records.TicketEvidence) -> records.TicketEvidence:
+    """What a failure or a visit costs us is the manufacturer's own business."""
+    if person.role == "manufacturer":
+        return evidence
+    return replace(evidence, cost_of_waiting=None, cost_of_acting=None)
 
 
 def offered(context: Ctx, ticket_id: int, *, count: int = 12) -> list[SlotRow]:

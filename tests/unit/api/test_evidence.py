@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_instants_rise_strictly_as_the_chart_needs_them() -> None:
 
     at = chart_of(rows, declining(50, 100, 150)).series["t"]
 
-    assert all(b > a for a, b in zip(at, at[1:], strict=False))
+    assert all(b > a for a, b in pairwise(at))
 
 
 def test_a_gap_stays_a_gap() -> None:
