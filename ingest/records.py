@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,8 +66,7 @@ class Columns:
     """Place of each sample's message in the batch: of two values for one metric the first stays."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Numbered:
+class Numbered(msgspec.Struct, kw_only=True, gc=False):
     """One message's place in its device's stream, whether it was accepted or refused."""
 
     device_id: int

@@ -10,7 +10,6 @@ from psycopg.rows import class_row
 from core.pool import Connection
 from core.product import Product, product_from_json
 from core.sql import Queries
-from core.units import from_epoch_ms
 from ingest.packing import has_repeats, pack
 from ingest.records import Columns, Device, Refused, Span, StreamKey
 from ingest.streams import Advance, Stream
@@ -121,11 +120,8 @@ def save_progress(
         _queries["save_progress"],
         {
             "device_ids": list(spans),
-            "firsts": [from_epoch_ms(span.oldest_ms) for span in spans.values()],
-            "throughs": [
-                from_epoch_ms(through_ms[device]) if device in through_ms else None
-                for device in spans
-            ],
+            "firsts_ms": [span.oldest_ms for span in spans.values()],
+            "throughs_ms": [through_ms.get(device) for device in spans],
             "samples": [span.samples for span in spans.values()],
             "now": now,
         },

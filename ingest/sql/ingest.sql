@@ -18,8 +18,10 @@ insert into ingest.progress (device_id, first_measured_at, measured_through, rec
 select device_id, first_at,
        coalesce(through, known.measured_through, first_at - interval '1 microsecond'),
        %(now)s, batch.samples
-from unnest(%(device_ids)s::bigint[], %(firsts)s::timestamptz[], %(throughs)s::timestamptz[],
-            %(samples)s::bigint[]) as batch (device_id, first_at, through, samples)
+from unnest(%(device_ids)s::bigint[], %(firsts_ms)s::bigint[], %(throughs_ms)s::bigint[],
+            %(samples)s::bigint[]) as batch (device_id, first_ms, through_ms, samples)
+cross join lateral (select timestamptz 'epoch' + first_ms * interval '1 millisecond' as first_at,
+                           timestamptz 'epoch' + through_ms * interval '1 millisecond' as through) as at
 left join ingest.progress known using (device_id)
 order by 1
 on conflict (device_id) do update
