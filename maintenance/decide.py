@@ -233,13 +233,27 @@ def compare_costs(forecast: Forecast, *, mode: FailureMode) -> Costs:
 def failure_probability(forecast: Forecast, *, within: timedelta) -> float:
     """Read the probability of a failure within a horizon out of a forecast, in [0, 1].
 
-    Between the given horizons the cumulative hazard is taken as straight, which is exact for a
-    constant rate. Below a day the quantiles of remaining life know more and are used where given.
+    At 1, 7 and 30 days it is what the forecast says. In between, the quantiles of remaining life
+    say where the probability rises: a part that has two good weeks left and will hardly outlast the
+    month is no risk on the eighth day. Below a day the quantiles alone are used where given.
+    Between known points the cumulative hazard is taken as straight.
     """
     hours = within / timedelta(hours=1)
-    by_life = _probability_by_life(forecast, hours=hours)
-    points = [
-        (_DAY_HOURS * days, _hazard(p))
+    if hours < _DAY_HOURS:
+        by_life = _probability_by_life(forecast, hours=hours)
+        if by_life is not None:
+            return by_life
+    points = [(h, _hazard(p)) for h, p in _known_probabilities(forecast)]
+    if not points:
+        return _probability_by_life(forecast, hours=hours) or 0.0
+    return 1.0 - math.exp(-_straight([(0.0, 0.0), *points], hours))
+
+
+def _known_probabilities(forecast: Forecast) -> list[tuple[float, float]]:
+    """Return (hours, probability), rising in both: the given horizons, and between them the
+    quantiles, as far as the two do not contradict each other."""
+    horizons = [
+        (_DAY_HOURS * days, p)
         for days, p in (
             (1, forecast.p_fail_1d),
             (7, forecast.p_fail_7d),
@@ -247,9 +261,13 @@ def failure_probability(forecast: Forecast, *, within: timedelta) -> float:
         )
         if p is not None
     ]
-    if not points or (hours < _DAY_HOURS and by_life is not None):
-        return by_life or 0.0
-    return 1.0 - math.exp(-_straight([(0.0, 0.0), *points], hours))
+    between = [
+        (life, min(max(p, p0), p1))
+        for (h0, p0), (h1, p1) in pairwise(horizons)
+        for life, p in _quantiles(forecast)
+        if h0 < life < h1
+    ]
+    return sorted(horizons + between)
 
 
 def urgency(forecast: Forecast, *, mode: FailureMode) -> Level:
@@ -409,17 +427,21 @@ def _hazard(probability: float) -> float:
 
 
 def _probability_by_life(forecast: Forecast, *, hours: float) -> float | None:
-    quantiles = (
-        (forecast.life_hours_q10, 0.1),
-        (forecast.life_hours_q50, 0.5),
-        (forecast.life_hours_q90, 0.9),
-    )
-    points = [(life, p) for life, p in quantiles if life is not None]
+    points = _quantiles(forecast)
     if not points:
         return None
     if hours >= points[-1][0]:
         return points[-1][1]
     return _straight([(0.0, 0.0), *points], hours)
+
+
+def _quantiles(forecast: Forecast) -> list[tuple[float, float]]:
+    known = (
+        (forecast.life_hours_q10, 0.1),
+        (forecast.life_hours_q50, 0.5),
+        (forecast.life_hours_q90, 0.9),
+    )
+    return [(life, p) for life, p in known if life is not None]
 
 
 def _straight(points: Sequence[tuple[float, float]], x: float) -> float:

@@ -309,6 +309,20 @@ def test_below_a_day_the_quantiles_of_life_are_used() -> None:
     assert failure_probability(forecast, within=timedelta(hours=3)) == pytest.approx(0.3)
 
 
+def test_between_the_horizons_the_quantiles_of_life_say_where_the_risk_rises() -> None:
+    forecast = make_forecast(
+        p_fail_1d=0.0,
+        p_fail_7d=0.001,
+        p_fail_30d=0.97,
+        life_hours_q10=293.0,
+        life_hours_q50=361.0,
+        life_hours_q90=440.0,
+    )
+
+    assert failure_probability(forecast, within=timedelta(days=8)) < 0.03
+    assert failure_probability(forecast, within=timedelta(hours=361)) == pytest.approx(0.5)
+
+
 probabilities = st.floats(0, 1)
 lives = st.none() | st.floats(0, 1e6)
 
