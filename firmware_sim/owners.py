@@ -2,7 +2,7 @@
 
 import mailbox
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from email.message import Message
 from email.utils import getaddresses
 from pathlib import Path
@@ -49,7 +49,12 @@ def tokens_in(message: Message) -> list[str]:
 
 
 def choose_slot(
-    slots: Sequence[Mapping[str, Any]], *, now_s: int, due_s: int | None, turn: int
+    slots: Sequence[Mapping[str, Any]],
+    *,
+    now_s: int,
+    due_s: int | None,
+    turn: int,
+    technicians: Collection[int] = (),
 ) -> Mapping[str, Any] | None:
     """Choose one of the first few slots that lie ahead, before the due date if there is such a one.
 
@@ -59,9 +64,16 @@ def choose_slot(
         Simulated time.
     turn : int
         Picks among them; counted up when a slot was taken by somebody else.
+    technicians : collection of int
+        Those who are simulated, too: nobody else would come. Empty: take anyone.
     """
     ahead = sorted(
-        (slot for slot in slots if seconds_of(slot["starts_at"]) >= now_s),
+        (
+            slot
+            for slot in slots
+            if seconds_of(slot["starts_at"]) >= now_s
+            and (not technicians or slot["technician_id"] in technicians)
+        ),
         key=lambda slot: str(slot["starts_at"]),
     )
     in_time = [slot for slot in ahead if due_s is None or seconds_of(slot["ends_at"]) <= due_s]

@@ -118,6 +118,7 @@ class People:
                 now_s=now_s + 3600,
                 due_s=seconds_of(due_at) if due_at else None,
                 turn=turn + link.ticket_id % 2,
+                technicians=self._state.technician_ids,
             )
             if slot is None:
                 break

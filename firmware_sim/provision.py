@@ -92,7 +92,8 @@ def _add_technicians(api: Api, fleet: Fleet, state: State) -> None:
         for person, login in zip(people, state.technicians, strict=True)
     ]
     try:
-        api.post("/api/v1/technicians", body)
+        answer = api.post("/api/v1/technicians", body)
+        state.technician_ids = [int(item["id"]) for item in answer["items"]]
     except RefusedError as error:
         if error.status != _CONFLICT:
             raise

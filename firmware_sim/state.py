@@ -56,6 +56,8 @@ class State:
     credentials: dict[str, dict[str, str]] = field(default_factory=dict)
     """Per device: shard and password."""
     technicians: list[dict[str, str]] = field(default_factory=list)
+    technician_ids: list[int] = field(default_factory=list)
+    """The platform's numbers of these technicians; empty if it did not say."""
     owners: list[dict[str, str]] = field(default_factory=list)
     repairs: list[dict[str, int]] = field(default_factory=list)
     """Which planned failure (its place in the plan) was repaired when."""

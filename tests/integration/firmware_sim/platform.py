@@ -156,7 +156,9 @@ class Platform:
             return 201, {"name": "x", "revision": 1}
         content = json.loads(body)
         if path == "/api/v1/technicians":
-            return 201, {"items": [{"id": i, "email": t["email"]} for i, t in enumerate(content)]}
+            return 201, {
+                "items": [{"id": i, "email": t["email"]} for i, t in enumerate(content, start=1)]
+            }
         if path == "/api/v1/devices":
             self.owners |= {d["name"]: d["owner"]["email"] for d in content["devices"]}
             items = [

@@ -44,6 +44,14 @@ def test_an_owner_takes_a_late_slot_rather_than_none():
     assert choose_slot([], now_s=OCTOBER_5_S, due_s=None, turn=0) is None
 
 
+def test_an_owner_books_a_technician_who_will_come():
+    slots = [{**slot, "technician_id": i} for i, slot in enumerate(SLOTS)]
+
+    slot = choose_slot(slots, now_s=0, due_s=OCTOBER_5_S, turn=0, technicians=[2, 9])
+
+    assert slot["technician_id"] == 2
+
+
 def machine_with(*failures):
     site = Site(latitude=48, utc_offset_s=0, weather_key=1)
     return Machine(
