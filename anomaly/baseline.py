@@ -58,8 +58,10 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
             len(self.metrics), -1
         )
         intercepts = np.array([m.intercept for m in self.metrics])
-        # Not `@`: a matrix product may round differently for another number of rows.
-        return np.asarray((terms[:, None, :] * coefficients[None]).sum(axis=2) + intercepts)
+        # Not `@`: a matrix product may round differently for another number of rows. And a missing
+        # condition is missed only where it counts.
+        parts = np.where(coefficients[None] != 0, terms[:, None, :] * coefficients[None], 0.0)
+        return np.asarray(parts.sum(axis=2) + intercepts)
 
 
 def learned_ranges(layout: Layout, samples: list[Samples]) -> tuple[Range, ...]:

@@ -9,18 +9,18 @@ in closed form; the laws are mixed by how well they explain the path.
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
-from anomaly.records import FloatArray, Outlook
+from anomaly.records import FloatArray, IntArray, Outlook
 
 _POWERS = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
 _GROWTHS = (1.0, 2.0, 3.5)
 _SHAPE_PRIOR = np.array([0.6, 0.9, 1.6, 1.2, 1.2, 0.8, 0.8, 0.8, 0.4])
-_ONSETS = 36
+_ONSETS = 24
+_POINTS_MAX = 60
 _LAW_ERROR = 0.16
 """Relative error of a law's future, and of the level at which parts really fail."""
 _PATH_ERROR = 0.05  # relative error of one value of the path
-_CORRELATED = 4.0  # values of a smoothed path that are worth one independent one
 HORIZON_HOURS = 24.0 * 365 * 3
-_HOURS = np.concatenate([[0.0], np.geomspace(1e-4, HORIZON_HOURS, 320)])
+_HOURS = np.concatenate([[0.0], np.geomspace(1e-3, HORIZON_HOURS, 180)])
 
 
 def base_outlook(failures_per_year: float) -> Outlook:
@@ -39,6 +39,7 @@ def forecast_path(  # noqa: PLR0913 - a path and what is known of it, named
     *,
     noise: float,
     lag_hours: float,
+    correlated: float,
     belief: float,
     base: Outlook,
 ) -> Outlook:
@@ -54,6 +55,8 @@ def forecast_path(  # noqa: PLR0913 - a path and what is known of it, named
         Standard deviation of one value of a healthy device.
     lag_hours : float
         By how much the smoothed path is behind.
+    correlated : float
+        How many values of the smoothed path are worth one independent one.
     belief : float
         Probability that this is wear at all; the rest of the chance is `base`.
     base : Outlook
@@ -64,8 +67,10 @@ def forecast_path(  # noqa: PLR0913 - a path and what is known of it, named
     Outlook
         Probabilities that rise with the horizon, quantiles in order.
     """
-    past = hours - lag_hours
-    chance = _mixture(past, np.clip(degradation, 0.0, 1.5), noise=max(noise, 1e-3))
+    block = -(-len(hours) // _POINTS_MAX)
+    past = _thinned(hours, block) - lag_hours
+    values = _thinned(np.clip(degradation, 0.0, 1.5), block)
+    chance = _mixture(past, values, noise=max(noise, 1e-3), repeats=max(1.0, correlated / block))
     p = [
         _mixed(belief, float(np.interp(24.0 * days, _HOURS, chance)), healthy)
         for days, healthy in ((1, base.p_fail_1d), (7, base.p_fail_7d), (30, base.p_fail_30d))
@@ -81,15 +86,23 @@ def forecast_path(  # noqa: PLR0913 - a path and what is known of it, named
     )
 
 
+def _thinned(values: FloatArray, block: int) -> FloatArray:
+    """Means of blocks, the newest block whole."""
+    if block <= 1:
+        return values
+    kept = values[len(values) % block :]
+    return np.asarray(kept.reshape(-1, block).mean(axis=1))
+
+
 def _mixed(belief: float, wear: float, healthy: float) -> float:
     return float(np.clip(1 - (1 - belief * wear) * (1 - healthy), 0.0, 1.0))
 
 
-def _mixture(past: FloatArray, values: FloatArray, *, noise: float) -> FloatArray:
+def _mixture(past: FloatArray, values: FloatArray, *, noise: float, repeats: float) -> FloatArray:
     """Distribution function of the time to failure on the grid of hours."""
     ages, forms = _laws(past)  # elapsed time at each value (laws, n); shape index
-    curve = _shape(ages, forms[:, None], ages[:, -1:])
-    variance = (noise**2 + (_PATH_ERROR * values) ** 2) * _CORRELATED
+    curve = _shape(ages, ages[:, -1:])
+    variance = (noise**2 + (_PATH_ERROR * values) ** 2) * repeats
     weight = 1 / variance
     power = np.maximum((curve**2 * weight).sum(axis=1), 1e-12)
     rate = (curve * weight * values).sum(axis=1) / power
@@ -100,7 +113,7 @@ def _mixture(past: FloatArray, values: FloatArray, *, noise: float) -> FloatArra
     share = np.exp(evidence)
     share /= share.sum()
     ahead = ages[:, -1:] - past[-1] + _HOURS
-    reached = _shape(ahead, forms[:, None], ages[:, -1:])
+    reached = _shape(ahead, ages[:, -1:])
     with np.errstate(divide="ignore"):
         needed = np.where(reached > 0, 1 / np.maximum(reached, 1e-300), np.inf)
     by_then = ndtr((rate[:, None] - needed) / spread[:, None])
@@ -110,7 +123,7 @@ def _mixture(past: FloatArray, values: FloatArray, *, noise: float) -> FloatArra
     return np.asarray(np.maximum.accumulate(np.clip(chance, 0.0, 1.0)))
 
 
-def _laws(past: FloatArray) -> tuple[FloatArray, np.ndarray]:
+def _laws(past: FloatArray) -> tuple[FloatArray, IntArray]:
     """All laws: time since onset at each value, and which shape."""
     span = past[-1] - past[0]
     step = max(span / max(len(past) - 1, 1), 1e-6)
@@ -121,17 +134,18 @@ def _laws(past: FloatArray) -> tuple[FloatArray, np.ndarray]:
     return ages, np.tile(np.arange(shapes), len(onsets))
 
 
-def _shape(age: FloatArray, form: np.ndarray, now: FloatArray) -> FloatArray:
-    """Law of each shape, scaled to 1 at the age `now`."""
+def _shape(age: FloatArray, now: FloatArray) -> FloatArray:
+    """Law of each shape in turn, scaled to 1 at the age `now`."""
     relative = age / np.maximum(now, 1e-9)
-    powers = np.array(_POWERS + (1.0,) * len(_GROWTHS))[form]
-    growths = np.array((0.0,) * len(_POWERS) + _GROWTHS)[form]
-    straight = np.power(relative, powers)
-    with np.errstate(over="ignore", invalid="ignore"):
-        grown = np.expm1(np.minimum(growths * relative, 300.0)) / np.expm1(
-            np.maximum(growths, 1e-9)
-        )
-    return np.asarray(np.where(growths > 0, grown, straight))
+    out = np.empty_like(relative)
+    shapes = len(_POWERS) + len(_GROWTHS)
+    for place, power in enumerate(_POWERS):
+        own = relative[place::shapes]
+        out[place::shapes] = own if power == 1 else np.power(own, power)
+    for place, growth in enumerate(_GROWTHS, start=len(_POWERS)):
+        grown = np.expm1(np.minimum(growth * relative[place::shapes], 300.0))
+        out[place::shapes] = grown / np.expm1(growth)
+    return out
 
 
 def _quantile(chance: FloatArray, share: float) -> float | None:

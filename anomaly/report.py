@@ -50,17 +50,7 @@ def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us:
         status = "no_data"
     elif own.is_raised and len(own.path) > 1:
         status = "failed" if own.degradation >= 1 else "declining"
-        hours = (np.array(own.path_us) - at_us) / _US_PER_HOUR
-        window_hours = yard.layout.window_us / _US_PER_HOUR
-        follows = yard.layout.follows
-        outlook = forecast_path(
-            hours,
-            np.array(own.path),
-            noise=_FOLLOW_NOISE if follows else yard.mode_noise[mode.name],
-            lag_hours=(QUICK / 2 if follows else SMOOTHING_WINDOWS - 1) * window_hours,
-            belief=_BELIEF * own.hits.bit_count() / LAST_WINDOWS,
-            base=base,
-        )
+        outlook = _extrapolate(yard, own, mode.name, at_us)
     else:
         status = "ok"
     return Forecast(
@@ -70,6 +60,20 @@ def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us:
         health_index=None if status == "learning" else health_index(own),
         outlook=outlook,
         evidence=mode_evidence(yard, state, mode),
+    )
+
+
+def _extrapolate(yard: Yardstick, own: ModeState, mode: str, at_us: int) -> Outlook:
+    follows, window_us = yard.layout.follows, yard.layout.window_us
+    smoothing = QUICK if follows else SMOOTHING_WINDOWS
+    return forecast_path(
+        (np.array(own.path_us) - at_us) / _US_PER_HOUR,
+        np.array(own.path),
+        noise=_FOLLOW_NOISE if follows else yard.mode_noise[mode],
+        lag_hours=(smoothing - 1) * window_us / _US_PER_HOUR,
+        correlated=max(1.0, 1.5 * smoothing * window_us / yard.forecast_every_us),
+        belief=_BELIEF * own.hits.bit_count() / LAST_WINDOWS,
+        base=base_outlook(FAILURES_PER_YEAR),
     )
 
 

@@ -232,7 +232,7 @@ def _baseline(row: tuple[object, ...] | None) -> BaselineRow | None:
     return BaselineRow(id=row[0], baseline=msgspec.convert(row[1], Baseline))
 
 
-def add_baseline(
+def add_baseline(  # noqa: PLR0913 - one row, named
     connection: Connection,
     *,
     product_id: int,

@@ -1,0 +1,103 @@
+"""A device without conditions and limits: recordings in the layout of the public bench, made here."""
+
+from datetime import timedelta
+
+import msgspec
+import numpy as np
+import pytest
+
+from anomaly.features import Layout
+from anomaly.records import Output, Samples
+from anomaly.scorer import advance, read_from_us
+from anomaly.state import state_from_json, state_to_json
+from anomaly.yardstick import Yardstick
+from core.product import Evidence, FailureMode, Metric, Product
+from tests.unit.anomaly.bench import begin
+
+NAMES = ("vibration", "current_a", "temperature_c", "flow_rate")
+BENCH = Product(
+    name="test_bench",
+    title="Test bench",
+    manufacturer="Testers",
+    interval=timedelta(seconds=1),
+    window=timedelta(seconds=5),
+    learning=timedelta(seconds=400),
+    forecast_every=timedelta(seconds=10),
+    late_after=timedelta(minutes=10),
+    history_max=timedelta(days=4000),
+    metrics=tuple(Metric(name=n, title=n, unit="", low=-1e4, high=1e4) for n in NAMES),
+    failure_modes=(
+        FailureMode(
+            name="circulation",
+            title="Circulation disturbed",
+            component="circuit",
+            evidence=(
+                Evidence(metric="flow_rate"),
+                Evidence(metric="current_a"),
+                Evidence(metric="vibration", failed_at=0.05),
+            ),
+            cost_of_failure=900,
+            cost_of_visit=90,
+            lead_time=timedelta(days=1),
+        ),
+    ),
+)
+YARD = Yardstick(Layout(BENCH), None)
+START_US = 1_583_748_873_000_000
+
+
+def recording(seed: int, *, seconds: int = 1200, fault: tuple[int, int] | None = None) -> Samples:
+    rng = np.random.default_rng(seed)
+    at = np.arange(seconds)
+    flow = 32 + rng.normal(0, 0.4, seconds) + 0.2 * np.sin(at / 300 + seed)
+    if fault:
+        flow[fault[0] : fault[1]] -= 2.0
+    values = np.stack(
+        [
+            0.027 + rng.normal(0, 0.0004, seconds) + 0.001 * at / seconds,
+            1 + rng.normal(0, 0.28, seconds),
+            70 + np.cumsum(rng.normal(0, 0.05, seconds)),
+            flow,
+        ],
+        axis=1,
+    )
+    kept = rng.random(seconds) > 0.05
+    return Samples(at_us=(START_US + at * 1_000_000)[kept], values=values[kept])
+
+
+def score(samples: Samples, *, cuts: tuple[int, ...] = ()) -> Output:
+    state, whole = begin(YARD, first_us=int(samples.at_us[0])), Output()
+    for through_us in (*cuts, int(samples.at_us[-1])):
+        part = samples.between(read_from_us(YARD, state, through_us=through_us), through_us + 1)
+        output = advance(YARD, state, part, through_us=through_us)
+        state = state_from_json(msgspec.json.decode(state_to_json(state)))
+        for name in Output.__slots__:
+            getattr(whole, name).extend(getattr(output, name))
+    return whole
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fault_is_seen_while_it_lasts_and_never_before(seed):
+    output = score(recording(seed, fault=(600, 1000)))
+
+    changes = [(d.change, (d.at_us - START_US) / 1e6) for d in output.detections]
+    assert [change for change, _ in changes][:1] == ["raised"]
+    assert 600 < changes[0][1] < 720
+    assert max(f.outlook.p_fail_1d for f in output.forecasts if f.outlook) > 0.9
+    assert all(
+        f.status in {"learning", "ok"}
+        for f in output.forecasts
+        if f.made_us < START_US + 600_000_000
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_drift_noise_and_a_wandering_temperature_stay_quiet(seed):
+    assert score(recording(seed, seconds=4000)).detections == []
+
+
+def test_batches_change_nothing_to_the_bit():
+    samples = recording(9, fault=(600, 1000))
+    cuts = tuple(START_US + second * 1_000_000 for second in (3, 250, 399, 401, 777, 778, 1100))
+
+    assert score(samples, cuts=cuts) == score(samples)
