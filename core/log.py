@@ -34,7 +34,7 @@ class Logger:
 
     def exception(self, event: str, **fields: Any) -> None:
         """Log an error together with the trace of the exception being handled."""
-        self._logger.exception(event, extra={"fields": fields})
+        self._logger.error(event, extra={"fields": fields})
 
 
 class _JsonLines(logging.Formatter):

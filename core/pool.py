@@ -75,7 +75,9 @@ def assert_durable(connection: Connection) -> None:
         "select current_setting('fsync'), current_setting('full_page_writes'),"
         " current_setting('synchronous_commit')"
     ).fetchone()
-    for name, value in zip(("fsync", "full_page_writes", "synchronous_commit"), row or (), strict=True):
+    for name, value in zip(
+        ("fsync", "full_page_writes", "synchronous_commit"), row or (), strict=True
+    ):
         if value == "off":
             raise UnsafeDatabaseError(
                 f"the database runs with {name} = off, so a confirmed sample could be lost",

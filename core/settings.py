@@ -33,7 +33,8 @@ class Settings:
         " Empty: the embedded one.",
     )
     runtime_dir: str = _setting(
-        "", "Folder of the embedded servers and of all local state. Empty: `.runtime` in the project."
+        "",
+        "Folder of the embedded servers and of all local state. Empty: `.runtime` in the project.",
     )
     broker_dir: str = _setting(
         "",
@@ -53,7 +54,8 @@ class Settings:
         " Empty: http://127.0.0.1:<http port>.",
     )
     smtp_url: str = _setting(
-        "", "Outgoing mail: smtp://[user:password@]host:port, smtps:// for TLS. Empty: no mail is sent; messages wait."
+        "",
+        "Outgoing mail: smtp://[user:password@]host:port, smtps:// for TLS. Empty: no mail is sent; messages wait.",
     )
     mail_from: str = _setting("Forecare <care@forecare.example>", "Sender of messages to owners.")
     inbox_dir: str = _setting(
@@ -62,8 +64,12 @@ class Settings:
     ingest_shards: str = _setting(
         "0/1", "Which part of the devices this ingest process takes: `1/4` is the second of four."
     )
-    pg_port: str = _setting("", "Fixed port of the embedded TimescaleDB. Empty: a free one, remembered.")
-    mqtt_port: str = _setting("", "Fixed port of the embedded broker. Empty: a free one, remembered.")
+    pg_port: str = _setting(
+        "", "Fixed port of the embedded TimescaleDB. Empty: a free one, remembered."
+    )
+    mqtt_port: str = _setting(
+        "", "Fixed port of the embedded broker. Empty: a free one, remembered."
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
     failpoint: str = _setting(
         "",
