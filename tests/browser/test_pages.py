@@ -1,0 +1,191 @@
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from maintenance.service import sign_link
+from tests.fixtures.site import PASSWORD, Site
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(__file__).parent / "vendor/axe.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SIZES = [(320, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
+PAGES = {
+    "": (
+        "/sign-in",
+        "/nothing",
+        "LINK 0:fan_bearing",
+        "LINK 3:filter_clogged",
+        "LINK 8:fan_bearing",
+    ),
+    "maker@example.org": (
+        "/fleet",
+        "/fleet?q=nobody",
+        "/devices",
+        "/devices/hp-0000",
+        "/devices/hp-0011",
+        "/tickets",
+        "/tickets/1",
+        "/tickets/7",
+        "/dead-letters",
+        "/inbox",
+    ),
+    "owner0@example.org": ("/home", "/devices/hp-0000"),
+    "tech0@example.org": ("/work", "/work/2", "/work/7"),
+}
+PAGE_BYTES_MAX = 130 * 1024
+SCRIPT_BYTES_MAX = 50 * 1024
+
+
+@contextmanager
+def opened(
+    chromium: Browser,
+    site: Site,
+    email: str,
+    *,
+    width: int = 390,
+    scheme: str = "light",
+    **more: bool,
+) -> Iterator[Page]:
+    context = chromium.new_context(
+        base_url=site.url,
+        viewport={"width": width, "height": 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+        java_script_enabled=more.get("scripts", True),
+    )
+    if email:
+        form = {"email": email, "password": PASSWORD}
+        answer = context.request.post("/sign-in", form=form, max_redirects=0)
+        assert answer.status == 303
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+def address(site: Site, path: str) -> str:
+    if not path.startswith("LINK "):
+        return path
+    ticket_id = site.fleet.ticket_ids[path.removeprefix("LINK ")]
+    return f"/t/{sign_link(site.settings.key, ticket_id=ticket_id)}"
+
+
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+@pytest.mark.parametrize("email", PAGES)
+def test_pages_are_accessible_fit_and_complain_about_nothing(
+    chromium: Browser, shown: Site, email: str, width: int, scheme: str
+) -> None:
+    found: list[str] = []
+    with opened(chromium, shown, email, width=width, scheme=scheme) as page:
+        page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
+        page.on("dialog", lambda dialog: found.append(f"{page.url}: a dialog {dialog.message}"))
+        page.on(
+            "console",
+            lambda m: (
+                found.append(f"{page.url}: {m.text}")
+                if m.type in ("error", "warning") and "404" not in m.text
+                else None
+            ),
+        )
+        for path in PAGES[email]:
+            page.goto(address(shown, path))
+            for figure in page.locator("figure.chart").all():
+                expect(figure).to_have_attribute("data-ready", "1")
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                found.append(f"{path}: scrolls sideways at {width} px")
+            page.evaluate(AXE)
+            result = page.evaluate(
+                "(rules) => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES
+            )
+            found += [
+                f"{path}: {v['id']} {node['target']} {node['failureSummary']}"
+                for v in result["violations"]
+                for node in v["nodes"]
+            ]
+
+    assert found == []
+
+
+def test_a_chart_is_read_with_the_keyboard(chromium: Browser, shown: Site) -> None:
+    with opened(chromium, shown, "maker@example.org", width=1280) as page:
+        page.goto("/devices/hp-0000")
+        figure = page.locator("figure.chart").first
+        expect(figure).to_have_attribute("data-ready", "1")
+
+        figure.locator(".plot").focus()
+        page.keyboard.press("ArrowLeft")
+
+        expect(figure.locator(".read")).to_contain_text("mm/s, normal")
+        page.keyboard.press("End")
+        expect(figure.locator(".read")).to_contain_text("forecast")
+
+
+def test_an_owner_books_a_visit_without_scripts(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "", scripts=False) as page:
+        page.goto(address(site, "LINK 0:fan_bearing"))
+        page.get_by_label("08:00").first.check()
+        page.get_by_role("button", name="Book this visit").click()
+
+        expect(page.get_by_role("heading", level=1)).to_contain_text("We come on")
+
+
+def test_a_technician_closes_a_job_without_scripts(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "tech0@example.org", scripts=False) as page:
+        page.goto("/work")
+        page.locator(".job.next").click()
+        page.get_by_role("button", name="Begin work").click()
+        page.get_by_text("Beginning wear found").click()
+        page.get_by_role("button", name="Close this job").click()
+
+        expect(page.get_by_role("heading", name="Finding")).to_be_visible()
+
+
+def test_the_fleet_page_keeps_itself_up_to_date(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "maker@example.org", width=1280) as page:
+        page.goto("/fleet")
+        expect(page.locator("#figures")).to_contain_text("1 without warning")
+
+        site.change(
+            "update maintenance.ticket set reason = 'failure_likely' where kind = 'corrective'"
+        )
+
+        expect(page.locator("#figures")).to_contain_text("1 warned too late", timeout=15_000)
+
+
+def test_the_choice_of_light_or_dark_stays(chromium: Browser, shown: Site) -> None:
+    with opened(chromium, shown, "maker@example.org", width=1280, scheme="light") as page:
+        page.goto("/fleet")
+        page.get_by_role("button", name="Light or dark").click()
+        page.goto("/devices")
+
+        assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+
+
+@pytest.mark.parametrize(
+    ("email", "path"),
+    [
+        ("maker@example.org", "/fleet"),
+        ("maker@example.org", "/devices/hp-0000"),
+        ("", "LINK 0:fan_bearing"),
+        ("tech0@example.org", "/work/2"),
+    ],
+)
+def test_a_cold_page_is_small(chromium: Browser, shown: Site, email: str, path: str) -> None:
+    sizes: dict[str, int] = {}
+    with opened(chromium, shown, email) as page:
+        page.on("requestfinished", lambda request: sizes.update({request.url: 0}))
+        page.goto(address(shown, path))
+        page.wait_for_load_state("networkidle")
+        cookies = {c["name"]: c["value"] for c in page.context.cookies()}
+    with httpx.Client(cookies=cookies) as client:
+        for url in sizes:
+            content = client.get(url).content
+            sizes[url] = len(content if url.endswith("woff2") else gzip.compress(content, 6))
+
+    assert sum(sizes.values()) <= PAGE_BYTES_MAX, sizes
+    assert sum(size for url, size in sizes.items() if url.endswith(".js")) <= SCRIPT_BYTES_MAX
