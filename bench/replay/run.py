@@ -315,7 +315,7 @@ def _count(
         "until_at": max(r.until_at for r in recordings),
     }
     with pool.connection() as connection:
-        stored = dict(connection.execute(stored_query, span).fetchall())
+        stored: dict[str, int] = dict(connection.execute(stored_query, span).fetchall())
         results = {
             row[0]: row[1:]
             for row in connection.execute(queries["replay_results"], {"names": names}).fetchall()
