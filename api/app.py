@@ -12,6 +12,7 @@ from api.auth import Context, assert_policies
 from api.errors import add_error_handlers
 from api.passwords import Passwords, Throttle
 from api.shield import Shield
+from api.watch import DatabaseWatch
 from core.clock import Clock, wall_now
 from core.endpoints import database_url
 from core.pool import make_pool
@@ -44,7 +45,12 @@ def make_app(settings: Settings, *, clock: Clock = wall_now) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(
-        settings=settings, pool=pool, clock=clock, passwords=Passwords(), throttle=Throttle()
+        settings=settings,
+        pool=pool,
+        clock=clock,
+        passwords=Passwords(),
+        throttle=Throttle(),
+        database=DatabaseWatch(),
     )
     for router in all_routers():
         app.include_router(router)

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from api import accounts
 from api.accounts import Person, Role
 from api.passwords import Passwords, Throttle
+from api.watch import DatabaseWatch
 from core.clock import Clock
 from core.errors import ForecareError, NotFoundError, PermanentError
 from core.pool import Pool
@@ -35,6 +36,7 @@ class Context:
     clock: Clock
     passwords: Passwords
     throttle: Throttle
+    database: DatabaseWatch
 
     @property
     def is_https(self) -> bool:
@@ -125,8 +127,8 @@ WriterAny = Annotated[Person, Depends(Writer(*accounts.ROLES))]
 
 def policy_of(route: APIRoute) -> Policy | None:
     """Return the one policy that a route names, None when it names none."""
-    calls = (d.call for d in route.dependant.dependencies)
-    found: list[Policy] = [call for call in calls if isinstance(call, Policy)]
+    calls: list[object] = [d.call for d in route.dependant.dependencies]
+    found = [call for call in calls if isinstance(call, Policy)]
     return found[0] if len(found) == 1 else None
 
 
@@ -155,6 +157,7 @@ def _person(context: Context, token: str, roles: tuple[Role, ...]) -> Person:
     if token:
         with context.pool.connection() as connection:
             person = accounts.person_of(connection, token, now=context.clock())
+        context.database.is_back()
     if person is None:
         raise NotSignedInError("nobody is signed in, or the session has ended", hint="sign in")
     if person.role not in roles:

@@ -1,5 +1,6 @@
 """`forecare api run` and `forecare account …`."""
 
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def run(host: str | None, port: int | None) -> None:
     from api.app import make_app  # noqa: PLC0415 - `forecare account` need not load every stage
 
     settings = load_settings()
+    # The pool tells of every attempt to reach a database that is away; we say it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     listener = _listen(host or settings.http_host, port or settings.port)
     config = uvicorn.Config(
         make_app(settings),

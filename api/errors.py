@@ -77,7 +77,9 @@ def add_error_handlers(app: FastAPI) -> None:
 def _answer(request: Request, error: Exception) -> Response:
     status = _status(error)
     problem = _problem(error, status)
-    if status >= 500:
+    if isinstance(error, PoolTimeout | psycopg.OperationalError):
+        request.app.state.context.database.is_away()
+    elif status >= 500:
         log.error(
             "request.failed", status=status, reference=problem.reference, kind=type(error).__name__
         )

@@ -31,8 +31,8 @@ class Ready:
 
 
 @router.get("/healthz", dependencies=[PUBLIC])
-def alive() -> Alive:
-    """Say that this process answers."""
+async def alive() -> Alive:
+    """Say that this process answers; also while all threads wait for the database."""
     return Alive(status="alive")
 
 
@@ -41,6 +41,7 @@ def ready(context: Ctx) -> Ready:
     """Say whether the database answers and has our schema; 503 if not."""
     with context.pool.connection() as connection:
         state = store.readiness(connection)
+    context.database.is_back()
     expected = len(steps())
     if state.migrations < expected:
         raise RetryableError(
