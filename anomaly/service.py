@@ -17,7 +17,7 @@ from core.product import Product
 
 DEVICES_PER_TURN = 16
 """Devices that are scored in one transaction."""
-DUE_DEVICES_MAX = 500
+DUE_DEVICES_MAX = 50_000
 SAMPLES_PER_STEP = 50_000
 """Samples of one device that are read at once; a longer history is taken in several steps."""
 LEARNING_DEVICES_MAX = 60
@@ -35,8 +35,20 @@ class Turn:
     raised: int = 0
 
 
-def score_product(connection: Connection, row: store.ProductRow, *, now: datetime) -> Turn:
-    """Score what is new of up to `DEVICES_PER_TURN` devices; the caller commits."""
+def score_product(
+    connection: Connection,
+    row: store.ProductRow,
+    *,
+    now: datetime,
+    looked_at: dict[int, int] | None = None,
+) -> Turn:
+    """Score what is new of up to `DEVICES_PER_TURN` devices; the caller commits.
+
+    `looked_at` remembers between calls how far each device had been delivered when it was last
+    looked at. Samples within a window change nothing by themselves, so nothing is written for
+    them; they are read again when the window is whole.
+    """
+    looked_at = {} if looked_at is None else looked_at
     newest = store.read_baseline(connection, product_id=row.id)
     known = {newest.id: newest} if newest else {}
     layout = Layout(row.product)
@@ -47,6 +59,8 @@ def score_product(connection: Connection, row: store.ProductRow, *, now: datetim
     for progress in due:
         if len(outputs) == DEVICES_PER_TURN:
             break
+        if looked_at.get(progress.device_id) == progress.through_us:
+            continue
         claimed = store.claim_state(
             connection, device_id=progress.device_id, make=partial(_begin, layout, progress)
         )
@@ -64,6 +78,8 @@ def score_product(connection: Connection, row: store.ProductRow, *, now: datetim
             yardsticks[baseline_id] = Yardstick(layout, baseline)
         yard = yardsticks[baseline_id]
         through = _through(yard, state, progress)
+        if through == progress.through_us:
+            looked_at[progress.device_id] = progress.through_us
         if through <= state.through_us:
             continue
         samples = store.read_samples(
@@ -74,6 +90,7 @@ def score_product(connection: Connection, row: store.ProductRow, *, now: datetim
             through_us=through,
         )
         services = store.read_services(connection, device_id=progress.device_id)
+        (state.phase, state.windows_us, state.fault_code, len(state.services))
         taken = set(state.services)
         output = advance(yard, state, samples, through_us=through, services=services)
         fresh = [

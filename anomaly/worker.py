@@ -1,7 +1,7 @@
 """Loops: learns products whose time has come, scores what is new, in short transactions."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -24,6 +24,7 @@ class Worker:
 
     pool: Pool
     stop: threading.Event
+    looked_at: dict[int, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Loop until `stop` is set. A database that goes away is waited for."""
@@ -32,12 +33,14 @@ class Worker:
             try:
                 is_busy = self.turn()
             except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+                self.looked_at.clear()  # what was not committed has not been looked at
                 if not away_s:
                     _log.warning("database.away", error=type(error).__name__)
                 away_s = min(_AWAY_S_MAX, away_s * 2 or 0.5)
                 self.stop.wait(away_s)
                 continue
             except Exception:  # noqa: BLE001 - one product's trouble must not stop the others for good
+                self.looked_at.clear()
                 _log.exception("turn.failed")
                 self.stop.wait(_AWAY_S_MAX)
                 continue
@@ -74,7 +77,9 @@ class Worker:
         is_busy, begun = False, monotonic_s()
         while not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
             with self.pool.connection() as connection:
-                done = service.score_product(connection, row, now=wall_now())
+                done = service.score_product(
+                    connection, row, now=wall_now(), looked_at=self.looked_at
+                )
             if not done.devices:
                 break
             is_busy = True
