@@ -79,6 +79,7 @@ def evidence_chart(  # noqa: PLR0913 - what is drawn, and when and where it is
     markers: Sequence[Marker],
     now: datetime,
     timezone: str,
+    now_label: str = "Today",
 ) -> Chart:
     """Draw one evidence metric with what is normal for it and where it is going."""
     metric = product.metric(evidence.metric)
@@ -102,6 +103,7 @@ def evidence_chart(  # noqa: PLR0913 - what is drawn, and when and where it is
         "unit": metric.unit,
         "tz": timezone,
         "now": now.timestamp(),
+        "nowLabel": now_label,
         "limit": limit,
         "limitLabel": f"Fails at {written.number(limit, _digits(limit), metric.unit)}"
         if limit is not None
@@ -124,7 +126,14 @@ def evidence_chart(  # noqa: PLR0913 - what is drawn, and when and where it is
     )
 
 
-def raw_chart(metric: Metric, rows: Sequence[Bucket], *, now: datetime, timezone: str) -> Chart:
+def raw_chart(
+    metric: Metric,
+    rows: Sequence[Bucket],
+    *,
+    now: datetime,
+    timezone: str,
+    now_label: str = "Today",
+) -> Chart:
     """Draw a metric as it was measured."""
     line = _Line()
     for row in rows:
@@ -141,6 +150,7 @@ def raw_chart(metric: Metric, rows: Sequence[Bucket], *, now: datetime, timezone
         "unit": metric.unit,
         "tz": timezone,
         "now": now.timestamp(),
+        "nowLabel": now_label,
         "limit": None,
         "limitLabel": "",
         "window": None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-Level = Literal["ok", "watch", "plan", "act", "none"]
+Level = Literal["ok", "watch", "plan", "act", "learning", "none"]
 TicketState = Literal["open", "scheduled", "in_service", "resolved", "cancelled"]
 WorkState = Literal["ready", "scheduled", "in_progress", "done", "cancelled"]
 Verdict = Literal["confirmed", "incipient", "other_fault", "no_fault_found", "not_inspected"]

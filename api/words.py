@@ -88,18 +88,16 @@ def part_level(part: Part) -> str:
     return "learning" if part.status == "learning" and part.level == "none" else part.level
 
 
+def shown_level(level: str, *, is_reporting: bool) -> str:
+    """Level as shown: what needs a visit stays, the rest is not known without fresh data."""
+    return level if is_reporting or level in ("act", "plan") else "none"
+
+
 def worst_level(parts: list[Part], *, is_reporting: bool) -> str:
     """Level of a device from its parts; without fresh data we cannot see, whatever was before."""
     levels = {part_level(part) for part in parts}
-    for level in ("act", "plan"):
-        if level in levels:
-            return level
-    if not is_reporting:
-        return "none"
-    for level in ("watch", "learning"):
-        if level in levels:
-            return level
-    return "ok" if "ok" in levels else "none"
+    worst = next((lv for lv in ("act", "plan", "watch", "learning", "ok") if lv in levels), "none")
+    return shown_level(worst, is_reporting=is_reporting)
 
 
 def next_step(part: NeedyPart) -> tuple[str, str]:

@@ -61,7 +61,13 @@ def part_chart(  # noqa: PLR0913 - what is drawn, and of which device
         markers=sorted(markers, key=lambda m: m.at),
         now=device.event_now,
         timezone=device.timezone,
+        now_label=now_label(device),
     )
+
+
+def now_label(device: records.DeviceRow) -> str:
+    """Name of the line at the end of the data: a silent device's is not today."""
+    return "Today" if device.is_reporting else "Last data"
 
 
 def _within(markers: tuple[Marker, ...], begin: datetime) -> list[Marker]:

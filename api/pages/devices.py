@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 
 from api import evidence, records, store
 from api.auth import Ctx, ReaderAny, ReaderManufacturer
-from api.pages.charted import part_chart
+from api.pages.charted import now_label, part_chart
 from api.pages.render import render
 from api.rest.model import DeviceName
 from api.store import DeviceFilter, TicketFilter
@@ -94,5 +94,11 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         tickets=tickets,
         raw=raw_metric,
         days=days,
-        raw_chart=evidence.raw_chart(raw_metric, samples, now=now, timezone=device.timezone),
+        raw_chart=evidence.raw_chart(
+            raw_metric,
+            samples,
+            now=now,
+            timezone=device.timezone,
+            now_label=now_label(device),
+        ),
     )

@@ -5,9 +5,12 @@ select d.id, d.name, d.product, d.product_title, d.serial, d.lot, d.firmware, d.
     coalesce(d.fresh_until > %(now)s, false) as is_reporting, d.first_measured_at, d.measured_through,
     d.received_at, d.samples, d.event_now,
     coalesce((
-        select a.level from maintenance.alert a where a.device_id = d.id and a.cleared_at is null
-        order by array_position(array['act', 'plan', 'watch'], a.level) limit 1
-    ), 'ok') as level
+        select case when part.level = 'none' and part.status = 'learning' then 'learning' else part.level end
+        from api.part where part.device_id = d.id
+        order by array_position(array['act', 'plan', 'watch', 'learning', 'ok', 'none'],
+            case when part.level = 'none' and part.status = 'learning' then 'learning' else part.level end)
+        limit 1
+    ), 'none') as level
 from api.device_now d
 where (%(name)s::text is null or d.name = %(name)s)
     and (%(product)s::text is null or d.product = %(product)s)

@@ -94,7 +94,7 @@
         ctx.beginPath(); ctx.moveTo(now, bbox.top); ctx.lineTo(now, bottom); ctx.stroke();
         ctx.setLineDash([]);
         ctx.fillStyle = colour("--ink");
-        ctx.fillText("Today", Math.min(now, room - ctx.measureText("Today").width / 2), bbox.top - 3 * p);
+        ctx.fillText(data.nowLabel, Math.min(now, room - ctx.measureText(data.nowLabel).width / 2), bbox.top - 3 * p);
       }
       data.markers.forEach((marker, number) => {
         const x = u.valToPos(marker.t, "x", true), k = data.t.findIndex((t) => t >= marker.t);
