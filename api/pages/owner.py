@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Path, Request
+from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api import records, store, story, words
@@ -11,7 +11,8 @@ from api.auth import PUBLIC, Ctx, ReaderOwner
 from api.evidence import Marker
 from api.pages.charted import part_chart
 from api.pages.render import render
-from api.rest.tickets import offered
+from api.rest.model import When
+from api.rest.tickets import SlotRow, offered
 from api.store import DeviceFilter
 from core.errors import ConflictError, InvalidError
 from core.pool import Connection
@@ -50,9 +51,18 @@ def home(person: ReaderOwner, request: Request, context: Ctx) -> HTMLResponse:
 
 
 @router.get("/t/{token}", dependencies=[PUBLIC])
-def case_page(token: Token, request: Request, context: Ctx) -> HTMLResponse:
-    """Show one case; opening the link changes nothing, as mail scanners open it too."""
-    return _case(request, context, token)
+def case_page(
+    token: Token,
+    request: Request,
+    context: Ctx,
+    at: When | None = None,
+    technician: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+) -> HTMLResponse:
+    """Show one case; opening the link changes nothing, as mail scanners open it too.
+
+    A message's link to one time brings `at` and `technician`: that time is chosen beforehand.
+    """
+    return _case(request, context, token, wish=(at, technician) if at and technician else None)
 
 
 @router.post("/t/{token}/visit", dependencies=[PUBLIC])
@@ -94,8 +104,14 @@ def cancel_visit(token: Token, request: Request, context: Ctx) -> Response:
     return RedirectResponse(f"/t/{token}#visit", 303)
 
 
-def _case(
-    request: Request, context: Ctx, token: str, *, problem: str = "", status: int = 200
+def _case(  # noqa: PLR0913 - the page, and what was tried on it
+    request: Request,
+    context: Ctx,
+    token: str,
+    *,
+    problem: str = "",
+    status: int = 200,
+    wish: tuple[datetime, int] | None = None,
 ) -> HTMLResponse:
     ticket_id = maintenance.read_link(context.settings.key, token=token)
     with context.pool.connection() as connection:
@@ -131,7 +147,7 @@ def _case(
         status=status,
         token=token,
         problem=problem,
-        slots=[*first, *(slot for slot in more if slot not in first)],
+        slots=_wished(first, more, wish=wish, now=device.event_now or context.clock()),
         now=device.event_now or context.clock(),
         wall=context.clock(),
         **values,
@@ -164,6 +180,22 @@ def _price(product: Product, failure_mode: str) -> float:
 def _told(history: list[records.HistoryEntry]) -> list[records.HistoryEntry]:
     """What concerns the owner, newest first; our own bookkeeping stays with us."""
     return [entry for entry in reversed(history) if story.is_for_owner(entry)]
+
+
+def _wished(
+    first: list[SlotRow], more: list[SlotRow], *, wish: tuple[datetime, int] | None, now: datetime
+) -> list[SlotRow]:
+    """Put the time that a message offered first; whether it is still free shows when it is booked."""
+    slots = [*first, *(slot for slot in more if slot not in first)]
+    if wish is None or not slots or wish[0] <= now:
+        return slots
+    known = [slot for slot in slots if (slot.starts_at, slot.technician_id) == wish]
+    length = slots[0].ends_at - slots[0].starts_at
+    wished = SlotRow(
+        starts_at=wish[0], ends_at=wish[0] + length, technician_id=wish[1], technician=""
+    )
+    chosen = known[0] if known else wished
+    return [chosen, *(slot for slot in slots if slot != chosen)]
 
 
 def _slot(text: str) -> tuple[datetime, int]:

@@ -72,6 +72,19 @@ def test_the_page_behind_the_link_books_moves_and_cancels(site: Site) -> None:
     assert "Choose a visit" in client.get(page).text
 
 
+def test_a_messages_link_to_one_time_has_that_time_chosen(site: Site) -> None:
+    client, page = site.visitor(), f"/t/{link(site)}"
+    wished = client.get(f"/api/v1/links/{link(site)}").json()["slots"][4]
+
+    shown = client.get(
+        page, params={"at": wished["starts_at"], "technician": wished["technician_id"]}
+    )
+    starts_at = wished["starts_at"].replace("Z", "+00:00")
+
+    assert f'value="{starts_at}|{wished["technician_id"]}" checked' in shown.text
+    assert client.get(page, params={"at": "garbage"}).status_code == 422
+
+
 def test_a_time_that_is_gone_is_said_on_the_page_and_others_are_offered(site: Site) -> None:
     client = site.visitor()
     slot = client.get(f"/api/v1/links/{link(site)}").json()["slots"][0]
@@ -87,7 +100,9 @@ def test_a_time_that_is_gone_is_said_on_the_page_and_others_are_offered(site: Si
 
 def test_a_changed_link_is_unknown_and_says_nothing_about_others(site: Site) -> None:
     token = link(site)
-    for wrong in (token[:-1] + ("a" if token[-1] != "a" else "b"), "x" * 40, token + "x" * 300):
+    signature = token.rpartition(".")[2]
+    turned = token.replace(signature, signature[::-1])
+    for wrong in (turned, "x" * 40, token + "x" * 300):
         assert site.visitor().get(f"/api/v1/links/{wrong}").status_code in (404, 422)
         assert site.visitor().get(f"/t/{wrong}").status_code in (404, 422)
 
