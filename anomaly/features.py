@@ -74,6 +74,13 @@ class Layout:
         return tuple(tuple(e for e in every if e.metric == name) for name in self.watched)
 
     @cached_property
+    def harm(self) -> tuple[int, ...]:
+        """Per watched metric the direction that means harm: 1 up, -1 down, 0 both."""
+        sides = {"up": 1, "down": -1, "both": 0}
+        wanted = [{sides[e.direction] for e in evidence} for evidence in self.evidence_of]
+        return tuple(only.pop() if len(only) == 1 else 0 for only in wanted)
+
+    @cached_property
     def follows(self) -> bool:
         """Whether normal is each device's own recent past.
 

@@ -63,6 +63,9 @@ class DeviceState(msgspec.Struct, kw_only=True):
     conditions: Values = msgspec.field(default_factory=list)
     reference: Values = msgspec.field(default_factory=list)
     reference_spread: Values = msgspec.field(default_factory=list)
+    recent: list[list[float]] = msgspec.field(default_factory=list)
+    """Per metric the last windows that had a value, newest last; only where devices follow themselves."""
+    lasting_spread: list[float] = msgspec.field(default_factory=list)
     modes: dict[str, ModeState] = msgspec.field(default_factory=dict)
     sensors: dict[str, SensorState] = msgspec.field(default_factory=dict)
     services: list[int] = msgspec.field(default_factory=list)

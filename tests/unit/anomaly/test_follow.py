@@ -43,15 +43,35 @@ BENCH = Product(
     ),
 )
 YARD = Yardstick(Layout(BENCH), None)
+_MODE = BENCH.failure_modes[0]
+ONE_SIDED = Yardstick(
+    Layout(
+        msgspec.structs.replace(
+            BENCH,
+            failure_modes=(
+                msgspec.structs.replace(
+                    _MODE,
+                    evidence=(
+                        Evidence(metric="flow_rate", direction="down"),
+                        *_MODE.evidence[1:],
+                    ),
+                ),
+            ),
+        )
+    ),
+    None,
+)
 START_US = 1_583_748_873_000_000
 
 
-def recording(seed: int, *, seconds: int = 1200, fault: tuple[int, int] | None = None) -> Samples:
+def recording(
+    seed: int, *, seconds: int = 1200, fault: tuple[int, int] | None = None, drop: float = 2.0
+) -> Samples:
     rng = np.random.default_rng(seed)
     at = np.arange(seconds)
     flow = 32 + rng.normal(0, 0.4, seconds) + 0.2 * np.sin(at / 300 + seed)
     if fault:
-        flow[fault[0] : fault[1]] -= 2.0
+        flow[fault[0] : fault[1]] -= drop
     values = np.stack(
         [
             0.027 + rng.normal(0, 0.0004, seconds) + 0.001 * at / seconds,
@@ -65,11 +85,11 @@ def recording(seed: int, *, seconds: int = 1200, fault: tuple[int, int] | None =
     return Samples(at_us=(START_US + at * 1_000_000)[kept], values=values[kept])
 
 
-def score(samples: Samples, *, cuts: tuple[int, ...] = ()) -> Output:
-    state, whole = begin(YARD, first_us=int(samples.at_us[0])), Output()
+def score(samples: Samples, *, cuts: tuple[int, ...] = (), yard: Yardstick = YARD) -> Output:
+    state, whole = begin(yard, first_us=int(samples.at_us[0])), Output()
     for through_us in (*cuts, int(samples.at_us[-1])):
-        part = samples.between(read_from_us(YARD, state, through_us=through_us), through_us + 1)
-        output = advance(YARD, state, part, through_us=through_us)
+        part = samples.between(read_from_us(yard, state, through_us=through_us), through_us + 1)
+        output = advance(yard, state, part, through_us=through_us)
         state = state_from_json(msgspec.json.decode(state_to_json(state)))
         for name in Output.__slots__:
             getattr(whole, name).extend(getattr(output, name))
@@ -89,6 +109,28 @@ def test_a_fault_is_seen_while_it_lasts_and_never_before(seed):
         for f in output.forecasts
         if f.made_us < START_US + 600_000_000
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_small_loss_that_stays_is_seen_where_the_sheet_says_which_side_means_harm(seed):
+    samples = recording(seed, fault=(600, 1200), drop=0.8)
+
+    raised = [
+        (d.at_us - START_US) / 1e6
+        for d in score(samples, yard=ONE_SIDED).detections
+        if d.change == "raised"
+    ]
+
+    assert len(raised) == 1
+    assert 600 < raised[0] < 1000
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("yard", [YARD, ONE_SIDED])
+def test_a_dip_that_is_soon_over_is_not_believed(seed, yard):
+    samples = recording(seed, fault=(600, 680), drop=0.9)
+
+    assert score(samples, yard=yard).detections == []
 
 
 @pytest.mark.parametrize("seed", range(4))
