@@ -147,4 +147,4 @@ def settings_markdown() -> str:
 
 
 # Read by the test suite and by helpers of the command line, never by the stages.
-_RESERVED = {"FORECARE_TEST_SOFTWARE"}
+_RESERVED = {"FORECARE_TEST_SOFTWARE", "FORECARE_ACCOUNT_PASSWORD"}

@@ -1,7 +1,7 @@
 """`forecare simulate`: a fleet of invented devices and people that uses the platform from outside."""
 
 import fcntl
-import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -20,6 +20,7 @@ from firmware_sim.provision import draw_people, provision, read_sheets
 from firmware_sim.rest import Api
 from firmware_sim.simulation import DAY_S, Files, Report, Simulation
 from firmware_sim.state import State, load_state, save_state
+from firmware_sim.surroundings import choose_login, surroundings
 
 _SHEETS = Path(__file__).resolve().parent.parent / "gateway" / "sheets"
 _DEVICES_MAX = 5000
@@ -34,13 +35,20 @@ _PROVISION_WAIT_S = 60.0
 )  # fmt: skip
 @click.option(
     "--speed", default="max", show_default=True,
-    help="Simulated seconds a second; `max` goes as fast as the line takes it.",
+    help="Simulated seconds a second (600 or 600x); `max` goes as fast as the line takes it.",
 )  # fmt: skip
-@click.option("--seed", default=7, show_default=True, type=click.IntRange(0, 999))
-@click.option("--api", "api_url", required=True, help="Address of the platform, http://host:port.")
+@click.option(
+    "--seed", default=8, show_default=True, type=click.IntRange(0, 999),
+    help="Another seed is another fleet, with other names. The demo's fleet is number 7.",
+)  # fmt: skip
+@click.option(
+    "--api", "api_url", default=None,
+    help="Address of the platform.  [default: http://127.0.0.1:8000, or FORECARE_HTTP_PORT]",
+)  # fmt: skip
 @click.option(
     "--login", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help='JSON file {"email": …, "password": …} of a manufacturer.',
+    help='JSON file {"email": …, "password": …} of a manufacturer.  [default: the login of the demo'
+    " on this machine, demo_login.json in the runtime folder]",
 )  # fmt: skip
 @click.option("--email", default="", help="Manufacturer's e-mail address, instead of --login.")
 @click.option(
@@ -50,12 +58,14 @@ _PROVISION_WAIT_S = 60.0
     help="Its password; better in SIMULATE_PASSWORD.",
 )
 @click.option(
-    "--state", "directory", required=True, type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the spool, the credentials and the truth; the same folder goes on where it was.",
+    "--state", "directory", default=None, type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the spool, the credentials and the truth; the same folder goes on where it was."
+    "  [default: `simulate` in the runtime folder]",
 )  # fmt: skip
 @click.option(
     "--inbox", type=click.Path(path_type=Path, file_okay=False),
-    help="Maildir in which the owners' mail arrives. Without it nobody answers.",
+    help="Maildir in which the owners' mail arrives. Without it nobody answers.  [default: `inbox` in"
+    " the runtime folder, where there is one]",
 )  # fmt: skip
 @click.option("--products", default="heat_pump,water_pump", show_default=True)
 @click.option(
@@ -63,6 +73,11 @@ _PROVISION_WAIT_S = 60.0
     help="Folder of the product sheets that are brought along.",
 )  # fmt: skip
 @click.option("--live", is_flag=True, help="Go on in real time when the history is over.")
+@click.option(
+    "--ahead", default=0, show_default=True, type=click.IntRange(0, 100),
+    help="So many parts more that wear at the end of the history and fail in the weeks after it; of"
+    " their owners only one books a visit.",
+)  # fmt: skip
 @click.option(
     "--progress", "style", default="auto", show_default=True,
     type=click.Choice(["auto", "bar", "json"]),
@@ -72,15 +87,16 @@ def simulate(
     days: float,
     speed: str,
     seed: int,
-    api_url: str,
+    api_url: str | None,
     login: Path | None,
     email: str,
     password: str,
-    directory: Path,
+    directory: Path | None,
     inbox: Path | None,
     products: str,
     sheets: Path,
     live: bool,
+    ahead: int,
     style: str,
 ) -> None:
     """Let a fleet of simulated heat pumps and water pumps live on the platform.
@@ -90,21 +106,30 @@ def simulate(
     what the technicians find. Parts wear, sensors lie, lines go down; what was really done to the fleet
     is in truth.json of the --state folder.
 
+    Beside a demo on this machine nothing but the size is needed. Beside `forecare serve` it also needs
+    an account. FORECARE_RUNTIME_DIR names the runtime folder, if it is not .runtime in this folder.
+
     \b
-    forecare simulate --api http://127.0.0.1:8000 --login login.json --state sim --inbox inbox
+    forecare simulate --devices 10 --days 14 --speed max
+    forecare account add you@example.com --role manufacturer
+    forecare simulate --devices 10 --email you@example.com --password …
     """
-    email, password = _credentials(login, email, password)
+    around = surroundings(os.environ)
+    api_url = api_url or around.api_url
+    directory = directory or around.state
+    inbox = inbox or (around.inbox if around.inbox.is_dir() else None)
+    who = choose_login(file=login, email=email, password=password, around=around)
     wanted, factor = _names(products), _speed(speed)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_one(directory):
         files = Files(directory=directory)
-        state = load_state(files.state) or _new_state(devices, days, seed, wanted)
-        _check_same(state, devices, days, seed, wanted)
+        state = load_state(files.state) or _new_state(devices, days, seed, wanted, ahead)
+        _check_same(state, devices, days, seed, wanted, ahead)
         fleet = _fleet_of(state)
-        api = Api(api_url, email=email, password=password, timeout_s=60)
+        api = Api(api_url, email=who.email, password=who.password, timeout_s=60)
         if len(state.credentials) < len(fleet.units):
             _first_run(api, fleet, state, files, sheets)
-        quick_api = Api(api_url, email=email, password=password, timeout_s=4)
+        quick_api = Api(api_url, email=who.email, password=who.password, timeout_s=4)
         people = People(
             fleet=fleet,
             state=state,
@@ -130,20 +155,6 @@ def simulate(
         quick_api.close()
 
 
-def _credentials(login: Path | None, email: str, password: str) -> tuple[str, str]:
-    if login is not None:
-        try:
-            content = json.loads(login.read_text())
-            return str(content["email"]), str(content["password"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise SimulatorError(
-                f"{login} is no login: {error!r}", hint='write {"email": "…", "password": "…"}'
-            ) from error
-    if not email or not password:
-        raise SimulatorError("nobody to sign in as", hint="give --login, or --email and --password")
-    return email, password
-
-
 def _names(products: str) -> list[str]:
     names = [name.strip() for name in products.split(",") if name.strip()]
     unknown = sorted(set(names) - set(MODELS))
@@ -159,7 +170,7 @@ def _speed(speed: str) -> float | None:
     if speed == "max":
         return None
     try:
-        value = float(speed)
+        value = float(speed.removesuffix("x"))
     except ValueError:
         value = 0.0
     if not value > 0:
@@ -167,18 +178,24 @@ def _speed(speed: str) -> float | None:
     return value
 
 
-def _new_state(devices: int, days: float, seed: int, products: list[str]) -> State:
+def _new_state(devices: int, days: float, seed: int, products: list[str], ahead: int) -> State:
     start_s = (int(wall_s()) - int(days * DAY_S)) // 3600 * 3600
-    return State(seed=seed, devices=devices, days=days, products=products, start_s=start_s)
+    return State(
+        seed=seed, devices=devices, days=days, products=products, start_s=start_s, ahead=ahead
+    )
 
 
-def _check_same(state: State, devices: int, days: float, seed: int, products: list[str]) -> None:
-    was = (state.devices, state.days, state.seed, state.products)
-    if was != (devices, days, seed, products):
+def _check_same(
+    state: State, devices: int, days: float, seed: int, products: list[str], ahead: int
+) -> None:
+    was = (state.devices, state.days, state.seed, state.products, state.ahead)
+    if was != (devices, days, seed, products, ahead):
+        same = f"--devices {state.devices} --days {state.days:g} --seed {state.seed}"
+        same += f" --products {','.join(state.products)}" + f" --ahead {state.ahead}"
         raise SimulatorError(
-            f"this --state folder belongs to another run: {state.devices} devices, {state.days:g} days,"
-            f" seed {state.seed}, {','.join(state.products)}",
-            hint="give the same options, or another --state folder",
+            f"the --state folder belongs to another run: {same}",
+            hint="give the same options to go on with it; or, for a second fleet beside it, another"
+            " --state folder and another --seed",
         )
 
 
@@ -190,6 +207,7 @@ def _fleet_of(state: State) -> Fleet:
         seed=state.seed,
         start_s=state.start_s,
         products=state.products,
+        ahead=state.ahead,
     )
     for repair in state.repairs:
         fleet.plan.failures[repair["failure"]].repaired_s = repair["repaired_s"]
@@ -214,7 +232,9 @@ def _first_run(api: Api, fleet: Fleet, state: State, files: Files, sheets: Path)
             )
         except UnreachableError as error:
             if monotonic_s() > ends_s:
-                error.hint = error.hint or "is the platform up at the address given with --api?"
+                error.hint = error.hint or (
+                    "`forecare serve` starts a platform on this machine; --api gives another address"
+                )
                 raise
             if not has_waited:
                 log.warning("provision.wait", detail=error.message)

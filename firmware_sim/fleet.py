@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -49,13 +49,14 @@ class Fleet:
     plan: Plan
 
 
-def make_fleet(
+def make_fleet(  # noqa: PLR0913 - keyword-only sizes of a fleet
     *,
     devices: int,
     days: float,
     seed: int,
     start_s: int,
     products: Sequence[str] = ("heat_pump", "water_pump"),
+    ahead: int = 0,
 ) -> Fleet:
     """Build a fleet.
 
@@ -71,11 +72,14 @@ def make_fleet(
         Begin of the run, epoch seconds on a whole minute.
     products : sequence of str
         Names out of `MODELS`.
+    ahead : int
+        Failures more that begin in the run and happen after it, as far as there are well devices.
     """
     turn = [name for name in products for _ in range(_SHARES[name])]
     models: list[Model] = [MODELS[turn[i * 2 % len(turn)]] for i in range(devices)]
-    plan = make_plan(models, start_s=start_s, days=days, seed=seed)
-    households = make_households(devices, seed=seed)
+    end_s = start_s + int(days * DAY_S)
+    plan = make_plan(models, start_s=start_s, days=days, seed=seed, ahead=ahead)
+    households = _leave_open(make_households(devices, seed=seed), plan, end_s=end_s)
     units, machines = [], []
     for i, (model, household) in enumerate(zip(models, households, strict=True)):
         key = key_of(seed, i)
@@ -105,11 +109,27 @@ def make_fleet(
     return Fleet(
         seed=seed,
         start_s=start_s,
-        end_s=start_s + int(days * DAY_S),
+        end_s=end_s,
         units=tuple(units),
         machines=tuple(machines),
         plan=plan,
     )
+
+
+def _leave_open(
+    households: Sequence[Household], plan: Plan, *, end_s: int
+) -> tuple[Household, ...]:
+    """Let the owners whose part fails after the end leave the booking to whoever looks on; only the
+    one whose part fails first books, and not before the end, so that the visit is still to come."""
+    ahead = [failure.device for failure in plan.failures if failure.is_ahead]
+    changed = list(households)
+    for device in ahead:
+        changed[device] = replace(
+            changed[device],
+            ignores_mail=device != ahead[0],
+            answers_from_s=end_s if device == ahead[0] else 0,
+        )
+    return tuple(changed)
 
 
 def _site(household: Household, start_s: int) -> Site:

@@ -30,6 +30,8 @@ class Household:
     longitude: float
     access_note: str
     ignores_mail: bool
+    answers_from_s: int = 0
+    """Does not look at mail before, epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

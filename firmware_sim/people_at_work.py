@@ -91,7 +91,10 @@ class People:
     def _follow(self, link: Link, now_s: int) -> None:
         if link.state in {"booked", "over"} or link.tries_after_s > now_s:
             return
-        is_deaf = self._households[link.email].ignores_mail
+        household = self._households[link.email]
+        if now_s < household.answers_from_s:
+            return
+        is_deaf = household.ignores_mail
         if link.state == "ignored" and not self._has_failed(link.device, now_s):
             return
         try:

@@ -1,7 +1,7 @@
 """Who fails of what and when, whose sensor lies, whose line goes down: drawn once from the seed. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -13,6 +13,10 @@ DAY_S = 86_400
 HOUR_S = 3600
 _ONSET_MIN_DAYS = 9.5
 """Of a run of 60 days: what is normal is learned in the first 10."""
+_AHEAD_ONSET_DAYS = (22.0, 12.0)
+"""Before the end of a run of 60 days."""
+_AHEAD_FAILS_DAYS = (4.0, 20.0)
+"""After it."""
 SensorFaultKind = Literal["drift", "stuck", "dropout", "gap"]
 _SENSOR_FAULTS: tuple[SensorFaultKind, ...] = (
     "drift",
@@ -36,6 +40,8 @@ class Failure:
     fails_s: int
     """When the part fails if nobody comes, epoch seconds."""
     repaired_s: int | None = None
+    is_ahead: bool = False
+    """Begins in the history and fails after its end."""
 
     @property
     def has_been_prevented(self) -> bool:
@@ -82,11 +88,15 @@ class _Draw:
     days: float
 
 
-def make_plan(models: Sequence[Model], *, start_s: int, days: float, seed: int) -> Plan:
+def make_plan(
+    models: Sequence[Model], *, start_s: int, days: float, seed: int, ahead: int = 0
+) -> Plan:
     """Draw the course of events for a fleet whose device `i` is a `models[i]`.
 
     40 devices and 60 days give 20 failures on at most 17 devices, 2 of them sudden, and 7 sensor
     faults on other devices; other sizes are in proportion. Nothing wears visibly before day 10.
+    `ahead` more failures, on devices to which nothing else happens, come last in `failures`; all the
+    rest is the same with and without them.
     """
     rng = np.random.default_rng([seed, 4])
     share = len(models) / 40 * days / 60
@@ -96,10 +106,14 @@ def make_plan(models: Sequence[Model], *, start_s: int, days: float, seed: int) 
     failures = _failures(draw, count=count, sudden=sudden)
     failing = {failure.device for failure in failures}
     well = [i for i in range(len(models)) if i not in failing]
+    sensor_faults = _sensor_faults(draw, well, count=round(7 * share))
+    outages = _outages(draw)
+    untouched = sorted(set(well) - {fault.device for fault in sensor_faults})
+    draw = replace(draw, rng=np.random.default_rng([seed, 5]))
     return Plan(
-        failures=failures,
-        sensor_faults=_sensor_faults(draw, well, count=round(7 * share)),
-        outages=_outages(draw),
+        failures=(*failures, *_failures_ahead(draw, untouched, count=ahead)),
+        sensor_faults=sensor_faults,
+        outages=outages,
     )
 
 
@@ -148,6 +162,32 @@ def _failures(draw: _Draw, *, count: int, sudden: int) -> tuple[Failure, ...]:
         mode = _sudden_mode(models[device])
         made.append(Failure(device=device, mode=mode.name, onset_s=at_s, fails_s=at_s))
     return tuple(sorted(made, key=lambda failure: failure.fails_s))
+
+
+def _failures_ahead(draw: _Draw, untouched: Sequence[int], *, count: int) -> tuple[Failure, ...]:
+    """Spread wear over the end: the first one has begun early and fails soon, the last one neither."""
+    devices = [int(i) for i in draw.rng.permutation(np.asarray(untouched, dtype=np.int64))][:count]
+    if not devices:
+        return ()
+    scale = min(1.0, draw.days / 60)
+    onsets = np.linspace(*_AHEAD_ONSET_DAYS, len(devices) + 1)
+    fails = np.linspace(*_AHEAD_FAILS_DAYS, len(devices) + 1)
+    made = []
+    for turn, device in enumerate(devices):
+        modes = [mode for mode in draw.models[device].modes if mode.kind == "gradual"]
+        mode = modes[(turn + int(draw.rng.integers(len(modes)))) % len(modes)]
+        onset = draw.days - scale * float(draw.rng.uniform(onsets[turn + 1], onsets[turn]))
+        moment = draw.days + scale * float(draw.rng.uniform(fails[turn], fails[turn + 1]))
+        made.append(
+            Failure(
+                device=device,
+                mode=mode.name,
+                onset_s=draw.start_s + int(onset * DAY_S),
+                fails_s=draw.start_s + int(moment * DAY_S),
+                is_ahead=True,
+            )
+        )
+    return tuple(made)
 
 
 def _sudden_mode(model: Model) -> Mode:

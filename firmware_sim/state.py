@@ -52,6 +52,7 @@ class State:
     days: float
     products: list[str]
     start_s: int
+    ahead: int = 0
     mqtt_url: str = ""
     credentials: dict[str, dict[str, str]] = field(default_factory=dict)
     """Per device: shard and password."""

@@ -83,4 +83,5 @@ def _failure(fleet: Fleet, failure: Failure, through_s: int) -> dict[str, Any]:
         "failed_at": rfc3339(failure.fails_s) if result == "failed" else None,
         "repaired_at": rfc3339(failure.repaired_s),
         "outcome": result,
+        "is_ahead": failure.is_ahead,
     }

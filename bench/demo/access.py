@@ -30,8 +30,11 @@ class Access:
 
 
 def ensure_access(settings: Settings) -> Access:
-    """Return the manufacturer's account, made at the first start with a random password."""
-    password = _password(settings.runtime_path / "demo_password")
+    """Return the manufacturer's account, made at the first start with a random password.
+
+    It stands in `demo_login.json` in the runtime folder, where `forecare simulate` finds it, too.
+    """
+    password = _password(settings.runtime_path / "demo_login.json")
     hasher = Passwords()
     with connect(database_url(settings), name="demo access") as connection:
         account = accounts.account_by_email(connection, _MANUFACTURER)
@@ -87,6 +90,6 @@ def _password(file: Path) -> str:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            json.dump(secrets.token_urlsafe(18), stream)
-    password: str = json.loads(file.read_text(encoding="utf-8"))
+            json.dump({"email": _MANUFACTURER, "password": secrets.token_urlsafe(18)}, stream)
+    password: str = json.loads(file.read_text(encoding="utf-8"))["password"]
     return password

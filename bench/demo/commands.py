@@ -25,8 +25,10 @@ def demo(once: bool, as_json: bool, devices: int, days: int, seed: int, fresh: b
     Starts TimescaleDB, Mosquitto and every stage, lets a simulated fleet deliver its history
     through the broker, and shows fleet, tickets and messages in the browser while it happens.
     Simulated owners answer their mail, simulated technicians repair and record what they found.
-    Afterwards the devices go on live, one sample a minute. Ctrl-C stops everything; the next start
-    goes on from the same data.
+    Afterwards the devices go on live, one sample a minute. A few parts are wearing then, and the
+    owners of all but one leave it to you to book the visit, through the link in their mail. Ctrl-C
+    stops everything; the next start goes on from the same data. `forecare simulate` beside it brings
+    another fleet.
 
     With --once the demo runs on data of its own, beside the data of an interactive demo, and starts
     from nothing each time. What is counted comes from the database and from the simulator's own

@@ -2,7 +2,8 @@
 
 A failure counts as forecast when a ticket for that device and failure mode was opened after the
 part began to fail and before the instant at which it fails (or would have failed without a visit).
-A ticket counts as false when no failure of its device and failure mode stands behind it.
+A ticket counts as false when no failure of its device and failure mode stands behind it. A failure
+that lies ahead of the end of the history is not yet counted; a ticket for it is not false.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ class Failure:
     failure_mode: str
     onset_at: datetime
     fails_at: datetime
+    is_ahead: bool = False
+    """Begun in the history and meant to fail after its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +48,11 @@ class Verdict:
 
 def judge(failures: Sequence[Failure], tickets: Sequence[Opened]) -> Verdict:
     """Count what was forecast, what was missed and what was imagined."""
-    leads = [lead for failure in failures if (lead := _lead_hours(failure, tickets)) is not None]
+    due = [failure for failure in failures if not failure.is_ahead]
+    leads = [lead for failure in due if (lead := _lead_hours(failure, tickets)) is not None]
     false = [ticket for ticket in tickets if not any(_belongs(ticket, f) for f in failures)]
     return Verdict(
-        failures_injected=len(failures),
+        failures_injected=len(due),
         failures_forecast=len(leads),
         tickets=len(tickets),
         false_tickets=len(false),

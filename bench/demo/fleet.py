@@ -28,6 +28,8 @@ class Order:
     email: str
     password: str
     is_live: bool
+    ahead: int
+    """Failures more that begin in the history and lie ahead of its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Fleet:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            _command(self.order),
+            command_of(self.order),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.log_file.open("ab"),
@@ -112,6 +114,7 @@ def read_truth(state: Path) -> Truth:
             failure_mode=item["failure_mode"],
             onset_at=datetime.fromisoformat(item["onset_at"]),
             fails_at=datetime.fromisoformat(item["fails_at"]),
+            is_ahead=item["is_ahead"],
         )
         for item in record["failures"]
     )
@@ -123,7 +126,7 @@ def read_truth(state: Path) -> Truth:
     )
 
 
-def _command(order: Order) -> list[str]:
+def command_of(order: Order) -> list[str]:
     command = [sys.executable, "-m", "core.cli", "simulate", "--progress", "json"]
     command += [
         "--devices",
@@ -132,6 +135,8 @@ def _command(order: Order) -> list[str]:
         str(order.days),
         "--seed",
         str(order.seed),
+        "--ahead",
+        str(order.ahead),
     ]
     command += ["--api", order.api_url, "--email", order.email]
     command += ["--state", str(order.state), "--inbox", str(order.inbox)]

@@ -43,6 +43,8 @@ _FLEET_RESTARTS_MAX = 20
 _LINKS_EVERY_S = 5.0
 _PEOPLE = 3
 _ONCE = "demo-once"
+_AHEAD = 4
+"""Parts that wear when the history of an interactive demo ends, so that there is something to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,7 @@ def _fleet_order(settings: Settings, order: DemoOrder, access: Access) -> Order:
         email=access.email,
         password=access.password,
         is_live=not order.is_once,
+        ahead=0 if order.is_once else _AHEAD,
     )
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bench.demo.count import Failure, Opened, judge
@@ -54,3 +55,14 @@ def test_two_failures_of_one_part_need_two_tickets() -> None:
 
 def test_a_long_late_ticket_is_false() -> None:
     assert judge([_failure(onset=5, fails=15)], [_ticket(day=20)]).false_tickets == 1
+
+
+def test_a_failure_ahead_of_the_end_is_not_counted_and_its_ticket_is_not_false() -> None:
+    ahead = replace(_failure(device="b", onset=45, fails=70), is_ahead=True)
+    failures = [_failure(onset=10, fails=30), ahead]
+
+    verdict = judge(failures, [_ticket(day=25), _ticket("b", day=58)])
+
+    assert (verdict.failures_injected, verdict.failures_forecast) == (1, 1)
+    assert (verdict.tickets, verdict.false_tickets) == (2, 0)
+    assert verdict.median_lead_hours == 5 * 24
