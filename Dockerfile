@@ -17,8 +17,9 @@ COPY api ./api
 COPY firmware_sim ./firmware_sim
 COPY bench ./bench
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
- && useradd --system --uid 10001 --home-dir /state forecare \
- && mkdir -p /state /broker && chown forecare /state /broker
+ && groupadd --system --gid 10001 forecare \
+ && useradd --system --uid 10001 --gid 10001 --home-dir /state forecare \
+ && mkdir -p /state /broker /broker-data && chown forecare:forecare /state /broker /broker-data
 
 USER forecare
 ENTRYPOINT ["forecare"]

@@ -44,7 +44,12 @@ def service_users() -> tuple[str, ...]:
 
 
 def write_broker_files(
-    directory: Path, port: int, *, host: str = "127.0.0.1", run_as: str = ""
+    directory: Path,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    run_as: str = "",
+    data: Path | None = None,
 ) -> None:
     """Write everything the broker needs to start, without a database.
 
@@ -60,10 +65,13 @@ def write_broker_files(
     run_as : str
         User that a broker started as root steps down to. It must be able to read these files after
         that too, when it is told to read them again.
+    data : Path, optional
+        Where the broker keeps its sessions and queues, by default beside these files.
     """
     settings = load_settings()
     directory.mkdir(parents=True, exist_ok=True)
-    _replace(directory / _CONFIG, configuration(directory, port=port, host=host, run_as=run_as))
+    text = configuration(directory, port=port, host=host, run_as=run_as, data=data)
+    _replace(directory / _CONFIG, text)
     _replace(directory / _ACL, access_list())
     devices = [line for line in _lines(directory / _PASSWORDS) if not _is_service(line)]
     _replace(directory / _PASSWORDS, _password_file(settings, devices))
@@ -95,7 +103,9 @@ def sync_broker(pool: Pool, settings: Settings) -> bool:
     return True
 
 
-def configuration(directory: Path, *, port: int, host: str, run_as: str = "") -> str:
+def configuration(
+    directory: Path, *, port: int, host: str, run_as: str = "", data: Path | None = None
+) -> str:
     """Return mosquitto.conf for Mosquitto 2.0.2x. Pure."""
     user = f"user {run_as}\n" if run_as else ""
     return f"""\
@@ -104,7 +114,7 @@ def configuration(directory: Path, *, port: int, host: str, run_as: str = "") ->
 # Sessions and queues survive a restart. Between two saves a crash loses what was acknowledged:
 # that is why devices wait for `stored` and not for the broker's PUBACK.
 persistence true
-persistence_location {directory}/
+persistence_location {data or directory}/
 autosave_interval 1
 persistent_client_expiration 14d
 

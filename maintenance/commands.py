@@ -110,13 +110,14 @@ def inbox() -> None:
 
 
 @inbox.command("run")
-@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Port on 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Port to listen on.")
+@click.option("--host", default=sink.HOST, show_default=True, help="Address to listen on.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Folder of the Maildir.")
-def run_inbox(port: int, directory: Path | None) -> None:
+def run_inbox(port: int, host: str, directory: Path | None) -> None:
     """Take mail until stopped; nothing leaves this machine."""
     stop = Event()
     notifier.stop_on_signals(stop)
-    sink.run(port=port, directory=_inbox_directory(directory), stop=stop)
+    sink.run(host=host, port=port, directory=_inbox_directory(directory), stop=stop)
 
 
 @inbox.command("list")

@@ -46,7 +46,7 @@ class MaildirSink:
         return "250 stored"
 
 
-def run(*, port: int, directory: Path, stop: Event) -> None:
+def run(*, port: int, directory: Path, stop: Event, host: str = HOST) -> None:
     """Take mail until `stop` is set.
 
     Raises
@@ -56,7 +56,7 @@ def run(*, port: int, directory: Path, stop: Event) -> None:
     """
     controller = Controller(
         MaildirSink(directory),
-        hostname=HOST,
+        hostname=host,
         port=port,
         data_size_limit=SIZE_MAX,
         ready_timeout=_START_S,
@@ -66,9 +66,9 @@ def run(*, port: int, directory: Path, stop: Event) -> None:
         controller.start()
     except (OSError, TimeoutError) as error:
         raise PortTakenError(
-            f"cannot listen on {HOST}:{port}: {error}", hint="choose another --port"
+            f"cannot listen on {host}:{port}: {error}", hint="choose another --port"
         ) from error
-    log.info("inbox.listening", host=HOST, port=port, directory=str(directory))
+    log.info("inbox.listening", host=host, port=port, directory=str(directory))
     try:
         stop.wait()
     finally:

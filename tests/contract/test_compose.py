@@ -1,5 +1,6 @@
 """No container engine is at hand, so what the compose file says is held against the code."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -70,3 +71,27 @@ def test_the_broker_reads_what_our_command_writes() -> None:
     assert "mosquitto -c /broker/mosquitto.conf" in script
     assert _COMPOSE["services"]["broker"]["ports"] == ["1883:1883"]
     assert words[words.index("--port") + 1] == "1883"
+
+
+def test_one_user_writes_the_brokers_files_and_reads_them() -> None:
+    broker = _COMPOSE["services"]["broker"]
+    dockerfile = (PROJECT_ROOT / "Dockerfile").read_text(encoding="utf-8")
+    ids = re.search(r"useradd .*--uid (\d+) --gid (\d+)", dockerfile)
+    owned = re.search(r"chown forecare:forecare (.*)", dockerfile)
+
+    assert ids is not None
+    assert broker["user"] == f"{ids[1]}:{ids[2]}"
+    assert not any("user" in service for service in _OURS.values())
+    assert owned is not None
+    assert {"/broker", "/broker-data"} <= set(owned[1].split())
+
+
+def test_the_broker_keeps_its_queues_on_a_volume_that_belongs_to_its_user() -> None:
+    """An empty volume takes the owner that its folder has in the image that mounts it first: ours."""
+    words = _OURS["broker-files"]["command"]
+    broker = _COMPOSE["services"]["broker"]
+    mount = f"broker-data:{words[words.index('--data') + 1]}"
+
+    assert mount in _OURS["broker-files"]["volumes"]
+    assert mount in broker["volumes"]
+    assert broker["depends_on"] == {"broker-files": {"condition": "service_completed_successfully"}}
