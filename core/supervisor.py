@@ -54,13 +54,20 @@ class Supervisor:
         One log file per program, appended to.
     on_event : callable, optional
         Is told (program name, "started" | "died" | "restarted") as it happens.
+    stop_s : float, optional
+        How long children may take to end when they are asked to.
     """
 
     def __init__(
-        self, log_dir: Path, *, on_event: Callable[[str, str], None] = lambda _name, _event: None
+        self,
+        log_dir: Path,
+        *,
+        on_event: Callable[[str, str], None] = lambda _name, _event: None,
+        stop_s: float = _STOP_S,
     ) -> None:
         self.log_dir = log_dir
         self.on_event = on_event
+        self.stop_s = stop_s
         self._children: dict[str, _Child] = {}
 
     def start(self, program: Program) -> None:
@@ -104,12 +111,12 @@ class Supervisor:
                 self.on_event(name, "restarted")
 
     def stop(self) -> None:
-        """Ask all children to end, newest first, and kill those that do not within 8 s."""
+        """Ask all children to end, newest first, and kill those that do not in time."""
         running = [c for c in reversed(self._children.values()) if c.process.poll() is None]
         for child in running:
             with contextlib.suppress(ProcessLookupError):
                 child.process.terminate()
-        deadline = monotonic_s() + _STOP_S
+        deadline = monotonic_s() + self.stop_s
         for child in running:
             try:
                 child.process.wait(timeout=max(0.1, deadline - monotonic_s()))

@@ -84,6 +84,7 @@ class DeviceClient:
         spool: Spool,
         rng: Random,
         selector: selectors.BaseSelector,
+        confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
     ) -> None:
         self.identity = identity
         self.is_held = False
@@ -96,6 +97,7 @@ class DeviceClient:
         self._spool = spool
         self._rng = rng
         self._selector = selector
+        self._confirm_timeout_s = confirm_timeout_s
         self._paho: mqtt.Client | None = None
         self._base = f"fc/{identity.shard}/{identity.name}"
         self._attempt = 0
@@ -132,7 +134,7 @@ class DeviceClient:
             if self._paho.loop_misc() != mqtt.MQTT_ERR_SUCCESS:
                 self._lost("no answer from the broker")
                 return
-        if self._on_the_way and now_s - self._progress_s > CONFIRM_TIMEOUT_S:
+        if self._on_the_way and now_s - self._progress_s > self._confirm_timeout_s:
             log.warning("device.resend", device=self.identity.name, messages=len(self._on_the_way))
             self._start_over()
         self.pump()
@@ -340,11 +342,19 @@ class DeviceClient:
 class Courier:
     """Drives the connections of a fleet. One thread; `run` returns after the time it was given."""
 
-    def __init__(self, *, address: Address, spool: Spool, monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        address: Address,
+        spool: Spool,
+        monotonic_s: Callable[[], float],
+        confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
+    ) -> None:
         self.clients: dict[str, DeviceClient] = {}
         self._address = address
         self._spool = spool
         self._monotonic_s = monotonic_s
+        self._confirm_timeout_s = confirm_timeout_s
         self._selector = selectors.DefaultSelector()
         self._ticked_s = 0.0
 
@@ -356,6 +366,7 @@ class Courier:
             spool=self._spool,
             rng=rng,
             selector=self._selector,
+            confirm_timeout_s=self._confirm_timeout_s,
         )
 
     def wake(self) -> None:

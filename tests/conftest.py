@@ -1,3 +1,11 @@
 """Everything that tests share stands in tests/fixtures."""
 
+import pytest
+
 pytest_plugins = ["tests.fixtures.services"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no worker is alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("begins_early") is None)

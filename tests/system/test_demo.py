@@ -81,6 +81,7 @@ def endpoints_afterwards(paths: runtime.RuntimePaths) -> Iterator[None]:
     runtime.down(paths)
 
 
+@pytest.mark.begins_early
 @pytest.mark.usefixtures("endpoints_afterwards")
 @pytest.mark.timeout(600)
 def test_kills_in_the_middle_lose_nothing_and_open_no_second_ticket(

@@ -12,7 +12,7 @@ from core.supervisor import Program, Supervisor
 _SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
-def _wait_for(condition: object, *, seconds: float = 10.0) -> bool:
+def _wait_for(condition: object, *, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():  # type: ignore[operator]
@@ -66,7 +66,7 @@ def test_children_end_when_the_supervisor_itself_is_killed(tmp_path: Path) -> No
 
 def test_a_program_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
-    supervisor = Supervisor(tmp_path)
+    supervisor = Supervisor(tmp_path, stop_s=0.5)
     supervisor.start(Program(name="stubborn", arguments=(sys.executable, "-c", stubborn)))
     assert _wait_for(lambda: "up" in (tmp_path / "stubborn.log").read_text())
     pid = supervisor.pids()["stubborn"]

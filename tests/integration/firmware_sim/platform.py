@@ -39,13 +39,17 @@ class Storer:
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id="storer", protocol=mqtt.MQTTv5
         )
-        self._ready = threading.Event()
+        self._subscribed = threading.Semaphore(0)
         self._client.on_connect = lambda c, *_: c.subscribe("fc/#", qos=1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_subscribe = lambda *_: self._subscribed.release()
         self._client.on_message = lambda _c, _u, message: self._take(message)
         self._client.connect(host, port)
         self._client.loop_start()
-        assert self._ready.wait(10)
+        self.wait_until_subscribed()
+
+    def wait_until_subscribed(self) -> None:
+        """Wait for the next subscription: at the start, and after each restart of the broker."""
+        assert self._subscribed.acquire(timeout=60)
 
     def _take(self, message: mqtt.MQTTMessage) -> None:
         _, shard, device, kind = message.topic.split("/")

@@ -47,6 +47,13 @@ def runner(platform, tmp_path):
     return Runner(platform, tmp_path / "state")
 
 
+def wait_for(condition, *, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
 def confirmed(truth):
     return {name: count["confirmed"] for name, count in truth["samples"].items()}
 
@@ -91,9 +98,13 @@ def test_an_owner_books_and_the_technician_reports_before_later_samples(runner, 
 
 def test_a_killed_simulator_goes_on_and_sends_nothing_under_new_numbers(runner, platform):
     """The storer fails if a number ever comes with other samples."""
-    for wait_s in (2.5, 2.0):
+    for more in (20, 40):
         process = runner.start()
-        time.sleep(wait_s)
+        wait_for(
+            lambda wanted=len(platform.storer.messages) + more: (
+                len(platform.storer.messages) > wanted
+            )
+        )
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
@@ -106,13 +117,10 @@ def test_a_killed_simulator_goes_on_and_sends_nothing_under_new_numbers(runner, 
 
 def test_sigterm_ends_a_live_run_cleanly(runner, platform):
     process = runner.start("--devices", "2", "--days", "0.25", "--live")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not platform.storer.samples:
-        time.sleep(0.1)
-    time.sleep(1.0)
+    wait_for(lambda: len(platform.storer.samples) == 2)
 
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["event"] == "stopped"
@@ -125,7 +133,7 @@ def test_another_fleet_in_the_same_state_folder_is_refused(runner, platform):
     code, _, err = runner.run("--devices", "2", "--days", "0.25")
 
     assert code == 1
-    assert "belongs to another run: 1 devices" in err
+    assert "belongs to another run: --devices 1 --days 0.25" in err
     assert "how to mend it" in err
 
 

@@ -56,9 +56,8 @@ def test_taking_another_device_s_client_id_pushes_nobody_off(
             assert bob.publish(b"{}", topic=ada.topic()) == DENIED
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
+def test_a_device_writes_only_below_its_own_name(broker: Any, pair: Credentials) -> None:
+    foreign = (
         "fc/00/ada/telemetry",
         "fc/00/ada/will",
         "fc/00/bob/stored",
@@ -67,13 +66,11 @@ def test_taking_another_device_s_client_id_pushes_nobody_off(
         "fc/telemetry",
         "ada",
         "fc/00/forecare.ingest.0/telemetry",
-    ],
-)
-def test_a_device_writes_only_below_its_own_name(
-    broker: Any, pair: Credentials, topic: str
-) -> None:
+    )
     with Device.of(broker, pair[1]) as bob:
-        assert bob.publish(b"{}", topic=topic) == DENIED
+        answers = {topic: bob.publish(b"{}", topic=topic) for topic in foreign}
+
+    assert answers == dict.fromkeys(foreign, DENIED)
 
 
 def test_a_device_hears_nothing_that_is_not_its_own(

@@ -20,7 +20,6 @@ from core.runtime.state import load_state
 from core.settings import PROJECT_ROOT
 
 _MAIN = Path(os.environ.get("FORECARE_TEST_SOFTWARE") or PROJECT_ROOT / ".runtime")
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
 class Notes(SilentProgress):
@@ -54,9 +53,9 @@ def port_of(url: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def paths() -> Iterator[RuntimePaths]:
+def paths(runtime_paths: RuntimePaths) -> Iterator[RuntimePaths]:
     """One instance for this file, started once, with the software that all share."""
-    paths = RuntimePaths.of(_MAIN).instance(f"runtime-{_WORKER}")
+    paths = RuntimePaths.of(_MAIN).instance(f"runtime-{runtime_paths.root.name}")
     service.down(paths)
     shutil.rmtree(paths.root, ignore_errors=True)
     yield paths
