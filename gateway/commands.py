@@ -9,14 +9,13 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
 
 from core.clock import wall_now
 from core.endpoints import broker_dir, database_url, mqtt_url
 from core.errors import InvalidError, NotFoundError, RetryableError
 from core.pool import Pool, make_pool
 from core.settings import Settings, load_settings
+from core.terminal import show_table
 from gateway import service
 from gateway.broker import sync_broker
 from gateway.broker import write_broker_files as write_files
@@ -78,13 +77,16 @@ def product_list(as_json: bool) -> None:
     if as_json:
         _echo_json(rows)
         return
-    table = Table(
-        "product", "title", "manufacturer", "metrics", "failure modes", "devices", "revision"
+    columns = (
+        "product",
+        "title",
+        "manufacturer",
+        "metrics",
+        "failure modes",
+        "devices",
+        "revision",
     )
-    for row in rows:
-        numbers = (row.metrics, row.failure_modes, row.devices, row.revision)
-        table.add_row(row.name, row.title, row.manufacturer, *map(str, numbers))
-    Console().print(table)
+    show_table(columns, [_product_cells(row) for row in rows])
 
 
 @product.command("show")
@@ -173,20 +175,25 @@ def device_add(
 @click.option("--product", "product_name", default=None, help="Only devices of this product.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def device_list(product_name: str | None, as_json: bool) -> None:
-    """List the devices."""
+    """List the devices.
+
+    Connected and reporting are two facts. A device is connected while its session with the broker
+    lasts, if it sends birth messages. It is reporting while samples of it arrive, at least one within
+    the `silent_after` of its product's sheet.
+    """
+    now = wall_now()
     with _pool() as (pool, _):
         rows = service.devices(pool, product=product_name)
     if as_json:
-        _echo_json(rows)
+        for row in rows:
+            found = asdict(row) | {"is_reporting": row.is_reporting(now)}
+            click.echo(orjson.dumps(found).decode())
         return
-    table = Table("device", "product", "serial", "firmware", "owner", "session")
-    for row in rows:
-        session = {True: "connected", False: "disconnected", None: "never seen"}[row.is_connected]
-        session = "revoked" if row.revoked_at else session
-        table.add_row(
-            row.name, row.product, row.serial, row.firmware, row.owner_email or "–", session
-        )
-    Console().print(table)
+    if not rows:
+        click.echo("no devices yet; `forecare device add NAME --product PRODUCT` lets one in")
+        return
+    columns = ("device", "product", "owner", "connected", "reporting", "last sample", "samples")
+    show_table(columns, [_device_cells(row, now) for row in rows])
 
 
 @device.command("revoke")
@@ -220,14 +227,21 @@ def broker() -> None:
 @click.option("--port", default=1883, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--run-as", default="", help="User that a broker started as root steps down to.")
-def broker_write(directory: Path | None, port: int, host: str, run_as: str) -> None:
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which the broker keeps its sessions and queues. Default: DIRECTORY.",
+)
+def broker_write(
+    directory: Path | None, port: int, host: str, run_as: str, data: Path | None
+) -> None:
     """Write mosquitto.conf, the access list and the password file into DIRECTORY.
 
     The embedded broker gets its files by itself; this is for a broker of your own. Devices that are
     in the password file stay in it.
     """
     target = (directory or broker_dir(load_settings())).absolute()
-    write_files(target, port, host=host, run_as=run_as)
+    write_files(target, port, host=host, run_as=run_as, data=data.absolute() if data else None)
     click.echo(f"wrote {target}/mosquitto.conf, acl and passwords")
 
 
@@ -289,10 +303,29 @@ try it:
     -P '{credential.password}' -t {topic} -m '{{"METRIC": 1.0}}'""")
 
 
+def _product_cells(row: ProductRow) -> tuple[str, ...]:
+    numbers = (row.metrics, row.failure_modes, row.devices, row.revision)
+    return (row.name, row.title, row.manufacturer, *map(str, numbers))
+
+
+def _device_cells(row: DeviceRow, now: datetime) -> tuple[str, ...]:
+    connected = {True: "yes", False: "no", None: "never said"}[row.is_connected]
+    reporting = "yes" if row.is_reporting(now) else "no"
+    return (
+        row.name,
+        row.product,
+        row.owner_email or "–",
+        "revoked" if row.revoked_at else connected,
+        reporting if row.samples else "never",
+        f"{row.measured_through:%Y-%m-%d %H:%M:%S} UTC" if row.measured_through else "–",
+        f"{row.samples:,}",
+    )
+
+
 def _utc(value: object) -> datetime | None:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
 
-def _echo_json(rows: Sequence[DeviceRow] | Sequence[ProductRow]) -> None:
+def _echo_json(rows: Sequence[ProductRow]) -> None:
     for row in rows:
         click.echo(orjson.dumps(asdict(row)).decode())

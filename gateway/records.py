@@ -91,6 +91,16 @@ class DeviceRow:
     retired_at: datetime | None
     is_connected: bool | None
     """None: it has never said that it is there."""
+    samples: int
+    """Stored since it was let in, repeats included."""
+    measured_through: datetime | None
+    received_at: datetime | None
+    """When samples of it arrived last, wall time."""
+    reporting_until: datetime | None
+    """When it will be silent, by its product's sheet, if nothing more arrives."""
+
+    def is_reporting(self, now: datetime) -> bool:
+        return self.reporting_until is not None and now < self.reporting_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,16 @@ from dataclasses import asdict
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
 
 from core.clock import monotonic_s, wall_now
 from core.endpoints import database_url
 from core.errors import InvalidError
 from core.pool import Pool, make_pool
 from core.settings import load_settings
+from core.terminal import printable, show_table
 from ingest import service
 from ingest.records import Refusal
+from ingest.store import DeadLetterRow
 from ingest.worker import run as run_ingest
 
 _REASON = click.Choice([reason.value for reason in Refusal])
@@ -62,18 +62,8 @@ def dead_letters_list(
     if not rows:
         click.echo("no dead letters")
         return
-    table = Table("id", "received", "device", "reason", "detail", "times", "replay")
-    for row in rows:
-        table.add_row(
-            str(row.id),
-            f"{row.received_at:%Y-%m-%d %H:%M:%S}",
-            row.device_name,
-            row.reason,
-            row.detail,
-            str(row.times),
-            row.replay_result or "",
-        )
-    Console().print(table)
+    columns = ("id", "received", "device", "reason", "detail", "times", "replay")
+    show_table(columns, [_cells(row) for row in rows])
 
 
 @dead_letters.command("show")
@@ -87,8 +77,7 @@ def dead_letters_show(letter_id: int) -> None:
             click.echo(f"{name:13} {'–' if value is None else value}")
     click.echo(f"{'payload':13} {len(letter.payload)} bytes")
     # Escaped: a payload must not write control sequences to somebody's terminal.
-    text = letter.payload[:4000].decode(errors="backslashreplace")
-    click.echo("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))
+    click.echo(printable(letter.payload[:4000].decode(errors="backslashreplace")))
 
 
 @dead_letters.command("replay")
@@ -109,6 +98,18 @@ def dead_letters_replay(ids: tuple[int, ...], reason: str | None, every: bool) -
             pool, ids=list(ids) or None, reason=reason, now=wall_now(), now_s=monotonic_s()
         )
     click.echo(f"{done.stored} stored, {done.refused} refused again")
+
+
+def _cells(row: DeadLetterRow) -> tuple[str, ...]:
+    return (
+        str(row.id),
+        f"{row.received_at:%Y-%m-%d %H:%M:%S}",
+        row.device_name,
+        row.reason,
+        row.detail,
+        str(row.times),
+        row.replay_result or "",
+    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from bench.replay.run import Report, run_replay
 from core.settings import load_settings
+from core.terminal import table_console
 
 
 @click.command()
@@ -30,7 +31,7 @@ def replay(directory: Path, as_json: bool, own: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(report.as_json()).decode())
     else:
-        Console().print(_table(report))
+        table_console().print(_table(report))
 
 
 def _table(report: Report) -> Table:

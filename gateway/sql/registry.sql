@@ -92,13 +92,17 @@ order by d.name;
 select count(*), max(created_at), max(revoked_at), count(revoked_at) from gateway.credential;
 
 -- name: list_devices
+-- Connected is a fact of the session, reporting one of the samples: ingest keeps the latter.
 select d.id, d.name, p.name as product, d.serial, d.lot, d.firmware, d.shard, o.email as owner_email,
-       d.delivered_at, d.warranty_until, c.revoked_at, d.retired_at, s.is_connected
+       d.delivered_at, d.warranty_until, c.revoked_at, d.retired_at, s.is_connected,
+       coalesce(g.samples, 0) as samples, g.measured_through, g.received_at,
+       g.received_at + (p.sheet ->> 'silent_after')::interval as reporting_until
 from gateway.device d
 join gateway.product p on p.id = d.product_id
 left join gateway.credential c on c.device_id = d.id
 left join gateway.owner o on o.id = d.owner_id
 left join gateway.presence s on s.device_id = d.id
+left join ingest.progress g on g.device_id = d.id
 where (%(product)s::text is null or p.name = %(product)s)
   and (%(name)s::text is null or d.name = %(name)s)
 order by d.name
