@@ -8,17 +8,35 @@ import os
 import random
 import signal
 
+from core.errors import InvalidError
+
 _active: dict[str, float] = {}
 
 
 def set_up_failpoints(text: str) -> None:
+    """Take over what FORECARE_FAILPOINT says; an empty text switches all off.
+
+    Raises
+    ------
+    InvalidError
+        If a part is not NAME:kill:PROBABILITY.
+    """
     _active.clear()
-    for part in filter(None, text.split(",")):
-        name, action, probability = part.split(":")
-        if action != "kill":
-            message = f"failpoint {name}: unknown action {action!r}; only `kill` exists"
-            raise ValueError(message)
-        _active[name] = float(probability)
+    _active.update(_parse(part) for part in filter(None, text.split(",")))
+
+
+def _parse(part: str) -> tuple[str, float]:
+    name, _, rest = part.partition(":")
+    action, _, probability = rest.partition(":")
+    try:
+        if name and action == "kill" and 0 <= (number := float(probability)) <= 1:
+            return name, number
+    except ValueError:
+        pass
+    raise InvalidError(
+        f"FORECARE_FAILPOINT has the part {part!r}",
+        hint="write NAME:kill:PROBABILITY, such as ingest.after_commit:kill:0.01",
+    )
 
 
 def failpoint(name: str) -> None:

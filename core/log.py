@@ -34,7 +34,7 @@ class Logger:
 
     def exception(self, event: str, **fields: Any) -> None:
         """Log an error together with the trace of the exception being handled."""
-        self._logger.error(event, extra={"fields": fields})
+        self._logger.exception(event, extra={"fields": fields})  # noqa: LOG004 - our caller is in the handler
 
 
 class _JsonLines(logging.Formatter):
@@ -48,7 +48,23 @@ class _JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)[-_TEXT_MAX:]
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return _dump(line)
+        except TypeError:
+            return _dump({_escaped(key): _escaped(value) for key, value in line.items()})
+
+
+def _dump(value: Any) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _escaped(value: Any) -> Any:
+    """Return what JSON cannot hold (half a character, an integer beyond 64 bits) as Python writes it."""
+    try:
+        _dump(value)
+    except TypeError:
+        return ascii(value)
+    return value
 
 
 def get_logger(name: str) -> Logger:
