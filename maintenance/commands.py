@@ -53,7 +53,14 @@ def run() -> None:
     show_default=True,
     help="Seconds of silence after which the messages of another notify process are taken over.",
 )
-def notify(stalled_after: float) -> None:
+@click.option(
+    "--retry-at-most",
+    type=click.FloatRange(1, 3600),
+    default=notifier.RETRY_S_MAX,
+    show_default=True,
+    help="Longest pause between two attempts at a message, seconds; the pauses double from one second.",
+)
+def notify(stalled_after: float, retry_at_most: float) -> None:
     """Send queued messages to owners until stopped.
 
     The mail server is FORECARE_SMTP_URL. While it is not set, messages are kept and go out as soon
@@ -69,6 +76,7 @@ def notify(stalled_after: float) -> None:
         server=server,
         mail_from=settings.mail_from,
         stalled_after_s=stalled_after,
+        retry_s_max=retry_at_most,
         clock=wall_now,
         stop=stop,
     )

@@ -36,7 +36,8 @@ _SIGNS_OF_LIFE = 5
 """Heartbeats, and looks of the reaper, within that time."""
 _REAPER_LOCK = 7_305_412_004  # any constant of our own: one reaper at a time
 _ORPHANS_MAX = 500
-_RETRY_S = (1.0, 600.0)
+_RETRY_FIRST_S = 1.0
+RETRY_S_MAX = 600.0
 _RETRY_FOR = timedelta(days=3)
 _GRACE_S = 3.0
 _BACK_OFF_S = (0.2, 5.0)
@@ -133,13 +134,16 @@ class Delivery:
 
 
 class _Backoff(procrastinate.BaseRetryStrategy):
-    """Doubles the pause up to ten minutes; `Delivery` itself gives up after three days."""
+    """Doubles the pause up to a limit; `Delivery` itself gives up after three days."""
+
+    def __init__(self, retry_s_max: float) -> None:
+        self._retry_s_max = retry_s_max
 
     def get_retry_decision(
         self, *, exception: BaseException, job: jobs.Job
     ) -> procrastinate.RetryDecision | None:
         del exception
-        seconds = min(_RETRY_S[0] * 2 ** min(job.attempts, 16), _RETRY_S[1])
+        seconds = min(_RETRY_FIRST_S * 2 ** min(job.attempts, 16), self._retry_s_max)
         return procrastinate.RetryDecision(retry_in={"seconds": int(seconds)})
 
 
@@ -151,6 +155,7 @@ def run(  # noqa: PLR0913 - everything by keyword
     clock: Clock,
     stop: Event,
     stalled_after_s: float = STALLED_AFTER_S,
+    retry_s_max: float = RETRY_S_MAX,
 ) -> None:
     """Send until `stop` is set. Without a mail server the messages wait, and so does this."""
     if server is None:
@@ -162,7 +167,13 @@ def run(  # noqa: PLR0913 - everything by keyword
     pool = make_pool(database_url, name="notify", size_max=CONCURRENCY + 1)
     try:
         delivery = Delivery(pool, server=server, mail_from=mail_from, clock=clock)
-        job_queue = _JobQueue(database_url, delivery, pool=pool, stalled_after_s=stalled_after_s)
+        job_queue = _JobQueue(
+            database_url,
+            delivery,
+            pool=pool,
+            stalled_after_s=stalled_after_s,
+            retry_s_max=retry_s_max,
+        )
         asyncio.run(job_queue.run(stop))
     finally:
         pool.close()
@@ -172,12 +183,19 @@ class _JobQueue:
     """The procrastinate worker and its reaper; one that lost the database is replaced."""
 
     def __init__(
-        self, database_url: str, delivery: Delivery, *, pool: Pool, stalled_after_s: float
+        self,
+        database_url: str,
+        delivery: Delivery,
+        *,
+        pool: Pool,
+        stalled_after_s: float,
+        retry_s_max: float,
     ) -> None:
         self._database_url = database_url
         self._delivery = delivery
         self._pool = pool
         self._stalled_after_s = stalled_after_s
+        self._retry_s_max = retry_s_max
 
     async def run(self, stop: Event) -> None:
         """Work until `stop` is set."""
@@ -204,7 +222,7 @@ class _JobQueue:
             max_size=4,
         )
         app = procrastinate.App(connector=connector)
-        app.task(name=TASK, queue=QUEUE, retry=_Backoff())(self._deliver)
+        app.task(name=TASK, queue=QUEUE, retry=_Backoff(self._retry_s_max))(self._deliver)
         async with app.open_async():
             await connector.execute_query_async("select 1")
             if was_away:

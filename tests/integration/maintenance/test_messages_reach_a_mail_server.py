@@ -17,7 +17,9 @@ from core.pool import Pool
 from maintenance.inbox_reader import list_messages, read_message
 from tests.fixtures.maintenance import EVERY, NOON, add_device, add_forecast, add_product
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
+_SOON = ("--stalled-after", "2", "--retry-at-most", "1")
+"""What is waited for happens within seconds, so that the tests need not wait for it."""
 
 
 class Processes:
@@ -56,7 +58,7 @@ class Processes:
         for process in self._running:
             process.send_signal(signal.SIGTERM)
         for process in self._running:
-            process.wait(timeout=10)
+            process.wait(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def test_a_forecast_reaches_the_owner_as_one_readable_mail(
 ) -> None:
     _prepare(pool)
     processes.start_inbox()
-    processes.start("maintenance", "notify", "--stalled-after", "2")
+    processes.start("maintenance", "notify", *_SOON)
     processes.start("maintenance", "run")
 
     _wait_until(lambda: _states(pool) == [("sent", 1)])
@@ -147,13 +149,11 @@ def test_kills_while_sending_repeat_the_message_under_the_same_id(
     processes.start_inbox()
     processes.start("maintenance", "run")
     for point, copies in (("notify.before_send", 0), ("notify.after_send", 1)):
-        killed = processes.start(
-            "maintenance", "notify", "--stalled-after", "2", failpoint=f"{point}:kill:1"
-        )
+        killed = processes.start("maintenance", "notify", *_SOON, failpoint=f"{point}:kill:1")
         assert killed.wait(timeout=PATIENCE_S) == -signal.SIGKILL
         assert len(list_messages(processes.inbox)) == copies
 
-    processes.start("maintenance", "notify", "--stalled-after", "2")
+    processes.start("maintenance", "notify", *_SOON)
 
     _wait_until(lambda: _states(pool) == [("sent", 3)])
     ids = [head.message_id for head in list_messages(processes.inbox)]
@@ -170,8 +170,8 @@ def test_messages_wait_for_a_mail_server(pool: Pool, processes: Processes) -> No
         assert any(b"notify.no_mail_server" in line for line in log)
         _wait_until(lambda: _states(pool) == [("queued", 0)])
         waiting.send_signal(signal.SIGTERM)
-        assert waiting.wait(timeout=10) == 0
-    processes.start("maintenance", "notify", "--stalled-after", "2")
+        assert waiting.wait(timeout=PATIENCE_S) == 0
+    processes.start("maintenance", "notify", *_SOON)
     _wait_until(lambda: _states(pool)[0][1] >= 1)
 
     processes.start_inbox()
@@ -187,7 +187,7 @@ def test_both_processes_survive_the_database_going_away(
     _prepare(pool)
     processes.start_inbox()
     decide = processes.start("maintenance", "run")
-    notify = processes.start("maintenance", "notify", "--stalled-after", "2")
+    notify = processes.start("maintenance", "notify", *_SOON)
     _wait_until(lambda: _states(pool) == [("sent", 1)])
     with psycopg.connect(f"{base}/postgres", autocommit=True) as server:
         statement = sql.SQL("alter database {} with allow_connections {}")
@@ -206,4 +206,4 @@ def test_both_processes_survive_the_database_going_away(
     _wait_until(lambda: [state for state, _ in _states(pool)] == ["sent", "sent"])
     for process in (decide, notify):
         process.send_signal(signal.SIGTERM)
-    assert [process.wait(timeout=10) for process in (decide, notify)] == [0, 0]
+    assert [process.wait(timeout=PATIENCE_S) for process in (decide, notify)] == [0, 0]
