@@ -225,7 +225,7 @@ class Simulation:
 
     def _ask(self) -> Reached:
         try:
-            answers = [self._api.get(f"/api/v1/progress/{p}") for p in self._state.products]
+            answers = [self._api.get(f"/api/v1/progress/{product}") for product in self._whole]
         except (UnreachableError, RefusedError):
             return self._reached  # the people say when the platform is silent
 

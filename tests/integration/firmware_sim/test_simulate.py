@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from firmware_sim.commands import simulate
+from firmware_sim.fleet import make_fleet
 
 FLEET = ["--devices", "5", "--days", "4", "--seed", "7"]
 
@@ -125,6 +126,34 @@ def test_sigterm_ends_a_live_run_cleanly(runner, platform):
     assert process.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["event"] == "stopped"
     assert {device for device, _ in platform.storer.wills} == set(platform.owners)
+
+
+def test_a_product_without_devices_is_not_waited_for(runner):
+    """Two devices are two heat pumps: no water pump will ever get anywhere."""
+    code, events, err = runner.run("--devices", "2", "--days", "3")
+
+    assert code == 0, err
+    assert "line.still" not in err
+    assert events[-1]["decided_day"] == pytest.approx(3, abs=0.1)
+
+
+def test_of_the_owners_whose_parts_fail_later_one_books_and_only_at_the_end(runner, platform):
+    options = [*FLEET, "--ahead", "2"]
+    fleet = make_fleet(devices=5, days=4, seed=7, start_s=0, ahead=2)
+    first, second = [f for f in fleet.plan.failures if f.is_ahead]
+    names = [fleet.units[failure.device].name for failure in (first, second)]
+    platform.tickets_wanted = {names[0]: first.mode, names[1]: second.mode}
+
+    code, _, err = runner.run(*options)
+
+    assert code == 0, err
+    orders = {order["device"]: order for order in platform.orders.values()}
+    truth = runner.truth()
+    assert [orders[name]["state"] for name in names] == ["scheduled", "ready"]
+    assert orders[names[0]]["starts_at"] > truth["end"]
+    ahead = [failure for failure in truth["failures"] if failure["is_ahead"]]
+    assert [failure["device"] for failure in ahead] == names
+    assert all(failure["fails_at"] > truth["end"] > failure["onset_at"] for failure in ahead)
 
 
 def test_another_fleet_in_the_same_state_folder_is_refused(runner, platform):
