@@ -50,7 +50,7 @@ class Device:
         )
 
     def __enter__(self) -> Self:
-        self._socket = socket.create_connection((self.host, self.port), timeout=20)
+        self._socket = socket.create_connection((self.host, self.port), timeout=60)
         packet = mqtt5.ConnectPacket(
             client_id=self.client_id or self.user,
             username=self.user,

@@ -48,7 +48,7 @@ def is_connected(pool: Pool) -> bool | None:
 
 
 def wait_for(pool: Pool, *, connected: bool) -> None:
-    ends_s = time.monotonic() + 30
+    ends_s = time.monotonic() + 120
     while is_connected(pool) is not connected:
         assert time.monotonic() < ends_s, f"never became connected={connected}"
         time.sleep(0.02)
@@ -92,7 +92,7 @@ def test_a_session_is_followed_over_restarts_of_broker_and_database(
         wait_for(pool, connected=True)
     wait_for(pool, connected=False)
     gateway.terminate()
-    assert gateway.wait(timeout=10) == 0
+    assert gateway.wait(timeout=60) == 0
 
 
 def test_a_device_added_without_telling_the_broker_is_let_in_by_the_gateway(
@@ -100,7 +100,7 @@ def test_a_device_added_without_telling_the_broker_is_let_in_by_the_gateway(
 ) -> None:
     credential = service.rotate_credential(pool, name="ada", now=wall_now())
 
-    ends_s = time.monotonic() + 30
+    ends_s = time.monotonic() + 120
     while True:
         try:
             with Device.of(broker, credential):

@@ -54,7 +54,7 @@ class Ingest:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def rows(pool: Pool) -> Callable[..., list[Any]]:
     return run
 
 
-def until(found: Callable[[], bool], *, what: str, timeout_s: float = 30) -> None:
+def until(found: Callable[[], bool], *, what: str, timeout_s: float = 120) -> None:
     """Wait for something that another process does."""
     ends_s = time.monotonic() + timeout_s
     while not found():
