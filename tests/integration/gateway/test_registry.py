@@ -1,5 +1,7 @@
 """Products and their tables, devices and their credentials, in the real database."""
 
+from datetime import timedelta
+
 import pytest
 
 from core.clock import wall_now
@@ -136,3 +138,27 @@ def test_what_does_not_exist_is_said_to(pool: Pool) -> None:
         service.rotate_credential(pool, name="x", now=now)
     with pytest.raises(NotFoundError):
         service.device_by_name(pool, name="x")
+
+
+def test_a_device_is_reporting_while_its_samples_are_fresh(pool: Pool) -> None:
+    """What ingest has stored is one fact, the session with the broker another."""
+    register(pool)
+    service.add_devices(
+        pool, product="kettle", drafts=[DeviceDraft(name="k1", serial="1")], now=wall_now()
+    )
+    before = service.device_by_name(pool, name="k1")
+    now = wall_now()
+    with pool.connection() as connection:
+        connection.execute(
+            "insert into ingest.progress values (%s, %s, %s, %s, 7)",
+            (before.id, now - timedelta(hours=3), now - timedelta(hours=2), now),
+        )
+
+    after = service.device_by_name(pool, name="k1")
+
+    assert (before.samples, before.reporting_until) == (0, None)
+    assert not before.is_reporting(now)
+    assert (after.samples, after.measured_through) == (7, now - timedelta(hours=2))
+    assert after.is_connected is None
+    assert after.is_reporting(now + timedelta(minutes=59))
+    assert not after.is_reporting(now + timedelta(minutes=61))
