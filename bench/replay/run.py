@@ -134,9 +134,10 @@ def list_recordings(directory: Path) -> tuple[Recording, ...]:
         [*_PLAYER, "--list", str(directory)], capture_output=True, text=True, check=False
     )
     if result.returncode != 0:
+        what, _, remedy = result.stderr.strip().partition("\n")
         raise InvalidError(
-            result.stderr.strip() or f"the recordings below {directory} cannot be read",
-            hint="`forecare replay --help` says what is understood",
+            what.removeprefix("Error: ") or f"the recordings below {directory} cannot be read",
+            hint=remedy.strip().removeprefix("how to mend it: "),
         )
     found = tuple(
         Recording(
