@@ -10,7 +10,7 @@ def _told(text: str, key: str) -> str:
 
 
 def test_sessions_lie_beside_the_files_unless_another_folder_is_given() -> None:
-    beside = configuration(Path("/broker"), port=1883, host="0.0.0.0")  # noqa: S104 - a container's own
+    beside = configuration(Path("/broker"), port=1883, host="0.0.0.0")
     apart = configuration(Path("/broker"), port=1883, host="::", data=Path("/broker-data"))
 
     assert _told(beside, "persistence_location") == "/broker/"
