@@ -69,6 +69,11 @@ class Fleet:
         self.restarts += 1
         self.start()
 
+    def last_words(self) -> str:
+        """Return the last line of its log."""
+        lines = self.log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
     def news(self) -> list[dict[str, Any]]:
         """Return the progress lines since the last call."""
         found: list[dict[str, Any]] = []

@@ -39,7 +39,8 @@ from core.settings import Settings
 from core.supervisor import Supervisor, run_until_signal
 
 _READY_S = 60.0
-_FLEET_RESTARTS_MAX = 20
+_FLEET_KILLS_MAX, _FLEET_FAILURES_MAX = 20, 2
+"""How often the simulator is started again after a kill, and after it gave up by itself."""
 _LINKS_EVERY_S = 5.0
 _PEOPLE = 3
 _ONCE = "demo-once"
@@ -197,10 +198,11 @@ def _watch(
             return True
         if code == 0:
             return not is_once
-        if fleet.restarts >= _FLEET_RESTARTS_MAX:
+        was_killed = code < 0
+        if fleet.restarts >= (_FLEET_KILLS_MAX if was_killed else _FLEET_FAILURES_MAX):
             raise PermanentError(
-                f"the simulator ended with code {code} for the {fleet.restarts + 1}th time",
-                hint=f"see {fleet.log_file}",
+                f"the simulator ended with code {code}: {fleet.last_words()}",
+                hint=f"see {fleet.log_file}; --fresh begins with a new fleet",
             )
         show.stage_event("simulate", "restarted")
         fleet.revive()
