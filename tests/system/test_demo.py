@@ -47,18 +47,28 @@ class _Demo:
             try:
                 line = self.lines.get(timeout=seconds)
             except Empty:
-                pytest.fail(f"no news before day {day}:\n{self._log.read_text()[-3000:]}")
+                pytest.fail(f"no news before day {day}:\n{self.said()}")
             found = _DAY.search(line)
             if found and float(found[1]) >= day:
                 return
 
+    def said(self) -> str:
+        return self._log.read_text()[-3000:]
+
     def finish(self) -> str:
         assert self.process.stdout is not None
         output = self.process.stdout.read()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=120)
         self._thread.join()
         self.process.stdout.close()
         return output
+
+    def stop(self) -> None:
+        """End it, if it still runs because a test has failed; it stops all that it started."""
+        assert self.process.stdout is not None
+        if not self.process.stdout.closed:
+            self.process.terminate()
+            self.finish()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -76,19 +86,18 @@ def paths(runtime_paths: runtime.RuntimePaths) -> runtime.RuntimePaths:
 
 
 @pytest.fixture
-def endpoints_afterwards(paths: runtime.RuntimePaths) -> Iterator[None]:
-    yield
+def demo(paths: runtime.RuntimePaths, tmp_path: Path) -> Iterator[_Demo]:
+    demo = _Demo(tmp_path / "demo.log")
+    yield demo
+    demo.stop()
     runtime.down(paths)
 
 
 @pytest.mark.begins_early
-@pytest.mark.usefixtures("endpoints_afterwards")
 @pytest.mark.timeout(600)
 def test_kills_in_the_middle_lose_nothing_and_open_no_second_ticket(
-    paths: runtime.RuntimePaths, tmp_path: Path
+    demo: _Demo, paths: runtime.RuntimePaths
 ) -> None:
-    demo = _Demo(tmp_path / "demo.log")
-
     demo.wait_for_day(10)
     _kill_stage("ingest run", paths)
     demo.wait_for_day(13)
@@ -106,7 +115,7 @@ def test_kills_in_the_middle_lose_nothing_and_open_no_second_ticket(
     _kill_stage("maintenance notify", paths)
     output = demo.finish()
 
-    assert demo.process.returncode == 0, (tmp_path / "demo.log").read_text()[-3000:]
+    assert demo.process.returncode == 0, demo.said()
     counts = json.loads(output.splitlines()[-1])
     assert counts["lost"] == 0
     assert counts["samples_stored"] > 12 * _DAYS * 1440 * 0.9
