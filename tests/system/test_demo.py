@@ -35,7 +35,8 @@ class _Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=dict(os.environ),
+            # As from a person's terminal: a make within a make says where it is, on standard output.
+            env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))},
         )
         self.lines: Queue[str] = Queue()
         self._log = log
