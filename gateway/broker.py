@@ -116,7 +116,8 @@ def configuration(
 persistence true
 persistence_location {data or directory}/
 autosave_interval 1
-persistent_client_expiration 14d
+# No persistent_client_expiration: with it every offline session stands in a list from which
+# Mosquitto 2.0 can expire a connected client (docs/decisions/0006).
 
 # A full queue drops silently, so it is large, and never unlimited.
 max_queued_messages 500000

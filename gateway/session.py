@@ -22,7 +22,8 @@ from core.errors import PermanentError, RetryableError
 
 _KEEPALIVE_S = 60
 _SIGN_OF_LIFE_S = 15.0
-_SESSION_S = 7 * 24 * 3600
+_SESSION_S = 0xFFFF_FFFF
+"""Never ends: Mosquitto keeps no date for such a session (docs/decisions/0006)."""
 _CONNECT_TIMEOUT_S = 10.0
 _READ_BYTES = 1 << 18
 _SMALL_READ_BYTES = 1 << 14

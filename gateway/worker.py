@@ -32,7 +32,7 @@ log = get_logger("gateway")
 
 _RECEIVE_MAX = 1000
 _BATCH_MAX = 500
-_SESSION_S = 7 * 24 * 3600
+_SESSION_S = 0xFFFF_FFFF  # never ends: docs/decisions/0006
 _KEEPALIVE_S = 30
 _BROKER_CHECK_S = 5.0
 _BACK_OFF_MAX_S = 10.0
