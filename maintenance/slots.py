@@ -75,8 +75,8 @@ def offer(
 ) -> tuple[Slot, ...]:
     """Choose up to `count` windows, earliest first.
 
-    Windows before the due date win; then different days, different times of the day and different
-    technicians; among technicians the nearer ones.
+    Windows before the due date win; then different days and different times of the day. Each time is
+    offered once, with the nearest technician who is free: the owner chooses when, not who.
     """
     able, match = able_technicians(visit, technicians)
     nearest_first = sorted(able, key=lambda t: (_distance_km(visit, t), t.technician_id))
@@ -85,7 +85,7 @@ def offer(
     for day in _days(soonest, visit.timezone):
         slots = _free(visit, day, soonest, nearest_first, busy=busy, match=match)
         if slots:
-            days.append(_varied(slots, turn=len(days)))
+            days.append(_varied(_one_for_each_start(slots), turn=len(days)))
     in_time = [[slot for slot in day if slot.ends_at <= visit.due_at] for day in days]
     too_late = [[slot for slot in day if slot.ends_at > visit.due_at] for day in days]
     chosen = [*_round_robin(in_time), *_round_robin(too_late)][:count]
@@ -179,17 +179,18 @@ def _is_busy(
     )
 
 
-def _varied(slots: list[Slot], *, turn: int) -> list[Slot]:
-    """Order a day's windows so that days in a row begin at different times of the day."""
-    starts = sorted({slot.starts_at for slot in slots})
-    begin = (turn * 2) % len(starts)
-    order = {at: rank for rank, at in enumerate([*starts[begin:], *starts[:begin]])}
-    seen: dict[datetime, int] = {}
-    rounds = []
+def _one_for_each_start(slots: Sequence[Slot]) -> list[Slot]:
+    """Keep the first slot of each start; they come with the nearest technician first."""
+    first: dict[datetime, Slot] = {}
     for slot in slots:
-        seen[slot.starts_at] = seen.get(slot.starts_at, -1) + 1
-        rounds.append((seen[slot.starts_at], order[slot.starts_at], slot))
-    return [slot for _, _, slot in sorted(rounds, key=lambda entry: entry[:2])]
+        first.setdefault(slot.starts_at, slot)
+    return list(first.values())
+
+
+def _varied(slots: list[Slot], *, turn: int) -> list[Slot]:
+    """Turn a day's windows so that days in a row begin at different times of the day."""
+    begin = (turn * 2) % len(slots)
+    return [*slots[begin:], *slots[:begin]]
 
 
 def _round_robin(days: Sequence[Sequence[Slot]]) -> list[Slot]:

@@ -60,6 +60,14 @@ def test_offers_spread_over_days() -> None:
     assert len({slot.starts_at.date() for slot in slots}) == 3
 
 
+def test_a_time_is_offered_once_however_many_technicians_are_free() -> None:
+    soon = make_visit(due_at=NOON + timedelta(hours=26))
+
+    slots = offer(soon, technicians=[TOM, EVA], busy=[], count=6)
+
+    assert len({slot.starts_at for slot in slots}) == 6
+
+
 def test_times_before_the_due_date_win() -> None:
     due = NOON + timedelta(days=2, hours=4)
 
