@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from core.clock import monotonic_s
 from core.endpoints import database_url, mqtt_url, runtime_paths
@@ -17,9 +16,9 @@ from core.errors import ConflictError, ForecareError
 from core.log import get_logger
 from core.migrations import migrate
 from core.pool import assert_durable, connect
-from core.ports import free_port
 from core.runtime import service as runtime
-from core.runtime.ports import holder, is_free
+from core.runtime.hooks import broker_files_hook
+from core.runtime.ports import free_port, holder, is_free
 from core.runtime.progress import SILENT, Progress
 from core.settings import Settings
 from core.supervisor import Program, forecare
@@ -153,10 +152,3 @@ def stage_programs(settings: Settings) -> tuple[Program, ...]:
         programs.append(forecare("inbox", "inbox", "run", "--port", str(port), "--dir", inbox))
     programs += [forecare(name, *arguments, **environment) for name, arguments in STAGES]
     return tuple(programs)
-
-
-def broker_files_hook() -> runtime.BrokerFiles:
-    """Find the function that writes the broker's configuration; the gateway brings it."""
-    (entry,) = entry_points(group="forecare.hooks", name="broker_files")
-    hook: runtime.BrokerFiles = entry.load()
-    return hook

@@ -33,7 +33,7 @@ from core.line import (
     stop_servers,
 )
 from core.pool import connect
-from core.ports import free_port
+from core.runtime.ports import free_port
 from core.runtime.progress import console_progress
 from core.settings import Settings
 from core.supervisor import Supervisor, run_until_signal

@@ -21,9 +21,9 @@ from core.endpoints import database_url, mqtt_url, runtime_paths
 from core.errors import InvalidError, PermanentError, RetryableError
 from core.line import only_runner, stage_programs, start_servers, stop_servers
 from core.pool import Pool, connect, make_pool
-from core.ports import free_port
 from core.product import product_from_json
 from core.runtime import service as runtime
+from core.runtime.ports import free_port
 from core.runtime.progress import console_progress
 from core.settings import Settings
 from core.sql import Queries

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib.metadata import entry_points
 
 import click
 from rich.console import Console
@@ -11,10 +10,10 @@ from core.errors import PermanentError
 from core.runtime import doctor as doctor_checks
 from core.runtime import service
 from core.runtime.doctor import Finding, Grade
+from core.runtime.hooks import broker_files_hook
 from core.runtime.progress import console_progress
-from core.runtime.service import BrokerFiles, Endpoints, RuntimePaths, RuntimeStatus, ServerStatus
+from core.runtime.service import Endpoints, RuntimePaths, RuntimeStatus, ServerStatus
 
-_HOOKS = "forecare.hooks"
 _STYLES = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "red"}
 
 
@@ -61,7 +60,9 @@ def up() -> None:
     FORECARE_MQTT_PORT. After a crash this is also the way to get everything back: what a killed
     server left behind is recognised and cleared.
     """
-    found = service.up(RuntimePaths.of(), broker_files=_broker_files(), progress=console_progress())
+    found = service.up(
+        RuntimePaths.of(), broker_files=broker_files_hook(), progress=console_progress()
+    )
     for line in _shown(found):
         click.echo(line)
 
@@ -95,17 +96,6 @@ def doctor(*, as_json: bool) -> None:
     else:
         _print_findings(findings)
     sys.exit(1 if any(finding.grade is Grade.FAIL for finding in findings) else 0)
-
-
-def _broker_files() -> BrokerFiles:
-    """Find the package that writes the broker's files; this one must not import it."""
-    for hook in entry_points(group=_HOOKS, name="broker_files"):
-        write: BrokerFiles = hook.load()
-        return write
-    raise PermanentError(
-        "no package offers the broker's configuration",
-        hint="install the project as a whole: uv pip install --editable .",
-    )
 
 
 def _shown(found: Endpoints) -> list[str]:

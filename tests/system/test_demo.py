@@ -14,9 +14,9 @@ import pytest
 from bench.demo.count import Failure, Opened, judge
 from bench.demo.fleet import read_truth
 from bench.demo.store import read_tickets, read_tickets_open_twice
-from core.line import broker_files_hook
 from core.pool import connect
 from core.runtime import service as runtime
+from core.runtime.hooks import broker_files_hook
 from core.settings import PROJECT_ROOT
 from tests.system.processes import kill, kill_with_children, stage_pids
 

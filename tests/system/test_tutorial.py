@@ -16,8 +16,8 @@ from urllib.error import URLError
 import psycopg
 import pytest
 
-from core.ports import free_port
 from core.runtime import service as runtime
+from core.runtime.ports import free_port
 from core.settings import PROJECT_ROOT
 
 _PAGE = (PROJECT_ROOT / "docs/tutorial/connect-your-product.md").read_text(encoding="utf-8")
