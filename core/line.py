@@ -6,12 +6,13 @@ The same list stands in docker-compose.yml, one service a process; a test compar
 import contextlib
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 from core.clock import monotonic_s
-from core.endpoints import database_url, mqtt_url, runtime_paths
+from core.endpoints import database_url, runtime_paths
 from core.errors import ConflictError, ForecareError
 from core.log import get_logger
 from core.migrations import migrate
@@ -36,15 +37,6 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("api", ("api", "run")),
 )
 """Name and arguments of every process of the platform, upstream first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """Addresses of a line that is up, and the environment that its processes get."""
-
-    database_url: str
-    mqtt_url: str
-    environment: dict[str, str]
 
 
 class LineTakenError(ConflictError):
@@ -95,16 +87,15 @@ def require_free_port(settings: Settings) -> None:
         )
 
 
-def start_servers(settings: Settings, *, progress: Progress) -> Line:
+def start_servers(settings: Settings, *, progress: Progress) -> None:
     """Start what the settings do not bring from outside, and bring the schema up to date."""
-    if not (settings.database_url and settings.mqtt_url):
+    if _is_embedded(settings):
         runtime.up(runtime_paths(settings), progress=progress, broker_files=broker_files_hook())
     url = database_url(settings)
     progress.note("bringing the database schema up to date")
     migrate(url)
     with connect(url, name="start") as connection:
         assert_durable(connection)
-    return Line(database_url=url, mqtt_url=mqtt_url(settings), environment={})
 
 
 class ServerWatch:
@@ -112,14 +103,12 @@ class ServerWatch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._is_embedded = not (settings.database_url and settings.mqtt_url)
         self._next_look_s = 0.0
-        self.revived = 0
 
     def tick(self) -> None:
         """Look after the servers, at most twice a second."""
         now = monotonic_s()
-        if not self._is_embedded or now < self._next_look_s:
+        if not _is_embedded(self._settings) or now < self._next_look_s:
             return
         self._next_look_s = now + _LOOK_EVERY_S
         paths = runtime_paths(self._settings)
@@ -131,14 +120,36 @@ class ServerWatch:
         except ForecareError as error:
             log.exception("servers.start_failed", reason=str(error))
             return
-        self.revived += 1
         log.info("servers.revived")
 
 
 def stop_servers(settings: Settings) -> None:
     """Stop the embedded servers of this installation, if it has any."""
-    if not (settings.database_url and settings.mqtt_url):
+    if _is_embedded(settings):
         runtime.down(runtime_paths(settings))
+
+
+def forget_data(settings: Settings, *folders: Path) -> None:
+    """Stop the embedded servers and remove their data, and these folders with them."""
+    stop_servers(settings)
+    paths = runtime_paths(settings)
+    for folder in (paths.postgres, paths.broker, *folders):
+        shutil.rmtree(folder, ignore_errors=True)
+    paths.state.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def handed_on(settings: Settings) -> Iterator[None]:
+    """Let every child process that is started meanwhile load these very settings."""
+    before = dict(os.environ)
+    os.environ["FORECARE_RUNTIME_DIR"] = str(settings.runtime_path)
+    os.environ["FORECARE_HTTP_PORT"] = settings.http_port
+    os.environ["FORECARE_INBOX_DIR"] = settings.inbox_dir
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def stage_programs(settings: Settings) -> tuple[Program, ...]:
@@ -152,3 +163,7 @@ def stage_programs(settings: Settings) -> tuple[Program, ...]:
         programs.append(forecare("inbox", "inbox", "run", "--port", str(port), "--dir", inbox))
     programs += [forecare(name, *arguments, **environment) for name, arguments in STAGES]
     return tuple(programs)
+
+
+def _is_embedded(settings: Settings) -> bool:
+    return not (settings.database_url and settings.mqtt_url)

@@ -40,7 +40,6 @@ class _Child:
     program: Program
     process: subprocess.Popen[bytes]
     started_s: float
-    restarts: int = 0
     restart_at_s: float | None = None
     pause_s: float = _RESTART_PAUSE_S[0]
 
@@ -87,10 +86,6 @@ class Supervisor:
             if child.process.poll() is None
         }
 
-    @property
-    def restarts(self) -> int:
-        return sum(child.restarts for child in self._children.values())
-
     def watch(self) -> None:
         """Look once after all children and start again what has died; call it several times a second."""
         now = monotonic_s()
@@ -106,7 +101,6 @@ class Supervisor:
             elif now >= child.restart_at_s:
                 child.process = self._spawn(child.program)
                 child.started_s, child.restart_at_s = now, None
-                child.restarts += 1
                 child.pause_s = min(child.pause_s * 2, _RESTART_PAUSE_S[1])
                 self.on_event(name, "restarted")
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +25,8 @@ from core.endpoints import database_url, runtime_paths
 from core.errors import PermanentError, RetryableError
 from core.line import (
     ServerWatch,
+    forget_data,
+    handed_on,
     only_runner,
     require_free_port,
     stage_programs,
@@ -66,14 +67,14 @@ def run_demo(settings: Settings, order: DemoOrder, *, console: Console) -> dict[
     started_s = monotonic_s()
     settings = _own_settings(settings, order)
     show = Show(console)
-    with _environment(settings), _signals_raise(), only_runner(settings):
+    with handed_on(settings), _signals_raise(), only_runner(settings):
         require_free_port(settings)
         supervisor = Supervisor(settings.runtime_path / "log", on_event=show.stage_event)
         fleet: Fleet | None = None
         try:
             if order.is_fresh:
                 show.say("starting from nothing: the data of the last such run is removed")
-                _forget(settings)
+                forget_data(settings, Path(settings.inbox_dir), _state_dir(settings))
             show.say("starting TimescaleDB and Mosquitto")
             start_servers(settings, progress=console_progress(console))
             show.say("starting the stages")
@@ -112,20 +113,6 @@ def _own_settings(settings: Settings, order: DemoOrder) -> Settings:
 
 
 @contextlib.contextmanager
-def _environment(settings: Settings) -> Iterator[None]:
-    """Let every child process load the very settings of this run."""
-    before = dict(os.environ)
-    os.environ["FORECARE_RUNTIME_DIR"] = str(settings.runtime_path)
-    os.environ["FORECARE_HTTP_PORT"] = settings.http_port
-    os.environ["FORECARE_INBOX_DIR"] = settings.inbox_dir
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
     """Turn SIGTERM into the KeyboardInterrupt that Ctrl-C is, so that `finally` stops everything."""
 
@@ -139,14 +126,6 @@ def _signals_raise() -> Iterator[None]:
         return
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _forget(settings: Settings) -> None:
-    stop_servers(settings)
-    paths = runtime_paths(settings)
-    for folder in (paths.postgres, paths.broker, Path(settings.inbox_dir), _state_dir(settings)):
-        shutil.rmtree(folder, ignore_errors=True)
-    paths.state.unlink(missing_ok=True)
 
 
 def _state_dir(settings: Settings) -> Path:

@@ -19,7 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from core.clock import monotonic_s, pause, wall_now
 from core.endpoints import database_url, mqtt_url, runtime_paths
 from core.errors import InvalidError, PermanentError, RetryableError
-from core.line import only_runner, stage_programs, start_servers, stop_servers
+from core.line import (
+    forget_data,
+    handed_on,
+    only_runner,
+    stage_programs,
+    start_servers,
+    stop_servers,
+)
 from core.pool import Pool, connect, make_pool
 from core.product import product_from_json
 from core.runtime import service as runtime
@@ -169,12 +176,12 @@ def _running_line(settings: Settings, *, console: Console, is_own: bool) -> Iter
     if is_own:
         paths = runtime_paths(settings).instance(_OWN)
         settings = replace(settings, runtime_dir=str(paths.root), http_port=str(free_port()))
-        runtime.down(paths)
-        for folder in (paths.postgres, paths.broker):
-            shutil.rmtree(folder, ignore_errors=True)
-        paths.state.unlink(missing_ok=True)
-        os.environ["FORECARE_RUNTIME_DIR"] = settings.runtime_dir
-        os.environ["FORECARE_HTTP_PORT"] = settings.http_port
+        forget_data(settings)
+    with handed_on(settings):
+        yield from _started(settings, console=console)
+
+
+def _started(settings: Settings, *, console: Console) -> Iterator[Settings]:
     were_up = runtime.endpoints(runtime_paths(settings)) is not None
     if were_up and _are_stages_running(settings):
         yield settings
