@@ -101,13 +101,12 @@ def follow_window(
         smooth += (residual - smooth) / QUICK
         state.smooth[place] = smooth
         scores[place] = abs(smooth) / spread
-        recent = [*state.recent[place], float(value)][-length:]
-        state.recent[place] = recent
-        counted[place] = _counted(
-            quick=smooth / spread,
-            lasting=(median(recent) - reference) / state.lasting_spread[place],
-            harm=layout.harm[place],
-        )
+        lasting = 0.0
+        if harm := layout.harm[place]:
+            recent = [*state.recent[place], float(value)][-length:]
+            state.recent[place] = recent
+            lasting = (median(recent) - reference) / state.lasting_spread[place]
+        counted[place] = _counted(quick=smooth / spread, lasting=lasting, harm=harm)
         # What stands out for long has become normal: `weight` counts the windows of standing out.
         stands_out = _stands_out(layout, place, smooth, float(scores[place]), counted[place])
         state.weight[place] = state.weight[place] + 1 if stands_out else 0.0
