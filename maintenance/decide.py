@@ -448,8 +448,9 @@ def _straight(points: Sequence[tuple[float, float]], x: float) -> float:
     """Interpolate between points; beyond the last one go on with the last slope. Never falls."""
     slope = 0.0
     for (x0, y0), (x1, y1) in pairwise(points):
-        slope = max(y1 - y0, 0.0) / (x1 - x0) if x1 > x0 else 0.0
-        if x <= x1:
-            return y0 + slope * (x - x0)
+        rise = max(y1 - y0, 0.0)
+        if x <= x1:  # the share first: a slope over almost nothing would be infinite
+            return y0 + rise * ((x - x0) / (x1 - x0)) if x1 > x0 else y0
+        slope = rise / (x1 - x0) if x1 > x0 else 0.0
     x_last, y_last = points[-1]
     return y_last + slope * (x - x_last)
