@@ -1,7 +1,7 @@
-"""Reads a telemetry payload, whatever its form, into one record. Pure.
+"""Reads and writes Forecare's own JSON: the long form and the short ones. Pure.
 
-The forms are those of docs/reference/wire-format.md. Decoding is typed, so depth, types and number
-syntax (NaN, Infinity, 1e400) are settled by the decoder and nothing of an unknown shape is built.
+Decoding is typed, so depth, types and number syntax (NaN, Infinity, 1e400) are settled by the
+decoder and nothing of an unknown shape is built.
 """
 
 import re
@@ -9,31 +9,12 @@ from typing import Annotated
 
 import msgspec
 
-PAYLOAD_MAX = 65_536
-"""Bytes."""
-SAMPLES_MAX = 1000
+from gateway.codecs.records import CodecError, Telemetry, Values
 
-Values = dict[str, float | bool]
 _TS_MAX = 2**53
 _COUNTER_MAX = 2**62
 _Ts = Annotated[int, msgspec.Meta(ge=-_TS_MAX, le=_TS_MAX)]
 _Counter = Annotated[int, msgspec.Meta(ge=0, le=_COUNTER_MAX)]
-
-
-class CodecError(Exception):
-    """The payload is no telemetry; the message says why."""
-
-
-class Telemetry(msgspec.Struct, gc=False):
-    """One message of a device."""
-
-    samples: list[tuple[int, Values]]
-    """Milliseconds since 1970, and the values of that instant."""
-    boot: int | None = None
-    """None: the form has no number, so the message is never confirmed."""
-    seq: int = 0
-    low: int = 0
-    """Everything of this boot below it has been confirmed to the device."""
 
 
 class _Object(msgspec.Struct, gc=False):
