@@ -19,6 +19,7 @@ from core.settings import Settings, load_settings
 from gateway import store
 from gateway.passwords import hash_password
 from gateway.records import BrokerUser
+from gateway.topics import DEVICE_READS, DEVICE_WRITES, INGEST_WRITES
 
 log = get_logger("gateway")
 
@@ -158,23 +159,21 @@ def access_list() -> str:
     write telemetry in their own name too: that is the heartbeat with which ingest tests that it hears.
     """
     lines = ["# Written by `forecare broker write`; changes by hand are lost.", ""]
-    lines += [f"pattern write fc/+/%u/{kind}" for kind in ("telemetry", "birth", "will")]
-    lines += [f"pattern read fc/+/%u/{kind}" for kind in ("stored", "config", "command")]
+    lines += [f"pattern write fc/+/%u/{kind}" for kind in DEVICE_WRITES]
+    lines += [f"pattern read fc/+/%u/{kind}" for kind in DEVICE_READS]
     lines += [
         "",
         f"user {GATEWAY_USER}",
-        "topic read fc/+/+/birth",
-        "topic read fc/+/+/will",
+        *(f"topic read fc/+/+/{kind}" for kind in DEVICE_WRITES if kind != "telemetry"),
         "topic read $SYS/broker/publish/messages/dropped",
-        "topic write fc/+/+/config",
-        "topic write fc/+/+/command",
+        *(f"topic write fc/+/+/{kind}" for kind in DEVICE_READS if kind not in INGEST_WRITES),
     ]
     for part in range(INGEST_PARTS_MAX):
         lines += [
             "",
             f"user {ingest_user(part)}",
             "topic read fc/+/+/telemetry",
-            "topic write fc/+/+/stored",
+            *(f"topic write fc/+/+/{kind}" for kind in INGEST_WRITES),
         ]
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.topics import parse_topic
+from gateway.desk import Incoming
 
 _BYTES_MAX = 4096
 _Boot = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -31,18 +31,17 @@ class Change:
     firmware: str = ""
 
 
-def read_change(topic: str, payload: bytes) -> Change | None:
+def read_change(message: Incoming) -> Change | None:
     """Read a birth or will; None when it is neither."""
-    parsed = parse_topic(topic)
-    if parsed is None or parsed.kind not in ("birth", "will") or len(payload) > _BYTES_MAX:
+    if message.kind not in ("birth", "will") or len(message.payload) > _BYTES_MAX:
         return None
     try:
-        birth = _decoder.decode(payload)
+        birth = _decoder.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return Change(
-        device=parsed.device,
+        device=message.device,
         boot=birth.boot,
-        is_connected=parsed.kind == "birth",
+        is_connected=message.kind == "birth",
         firmware=birth.firmware,
     )

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARDS = 256
+DEVICE_WRITES = ("telemetry", "birth", "will", "reported", "answer", "fetch", "progress")
+"""Kinds of messages, the last topic level, that a device may write in its own name."""
+DEVICE_READS = ("stored", "limit", "config", "command", "firmware", "chunk")
+INGEST_WRITES = ("stored", "limit")
+"""What ingest says to devices; the rest comes from the gateway."""
 DEVICE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOPIC = re.compile(r"fc/([0-9a-f]{2})/([A-Za-z0-9_.-]{1,80})/([a-z]{1,16})")
 

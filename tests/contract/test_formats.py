@@ -5,6 +5,7 @@ import re
 
 from core.settings import PROJECT_ROOT
 from gateway.codecs import Telemetry, decode
+from gateway.desk import Incoming
 from gateway.presence import read_change
 from gateway.sheet import parse_sheet
 
@@ -48,9 +49,13 @@ def test_every_short_form_is_read_and_never_confirmed() -> None:
     ]
 
 
+def _said(kind: str) -> Incoming:
+    return Incoming(device="hp-1", shard=10, kind=kind, payload=_payload_of(kind))
+
+
 def test_birth_and_will_are_read_as_one_session() -> None:
-    born = read_change("fc/0a/hp-1/birth", _payload_of("birth"))
-    died = read_change("fc/0a/hp-1/will", _payload_of("will"))
+    born = read_change(_said("birth"))
+    died = read_change(_said("will"))
 
     assert born is not None
     assert died is not None

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.desk import Incoming
 from gateway.presence import Change, read_change
 from gateway.topics import (
     foreign_filters,
@@ -14,32 +15,35 @@ from gateway.topics import (
 )
 
 
+def said(kind: str, payload: bytes) -> Incoming:
+    return Incoming(device="k1", shard=10, kind=kind, payload=payload)
+
+
 def test_a_birth_and_a_will_carry_the_boot() -> None:
-    birth = read_change("fc/0a/k1/birth", b'{"boot": 3, "firmware": "4.2", "product": "kettle"}')
-    will = read_change("fc/0a/k1/will", b'{"boot": 3}')
+    birth = read_change(said("birth", b'{"boot": 3, "firmware": "4.2", "product": "kettle"}'))
+    will = read_change(said("will", b'{"boot": 3}'))
 
     assert birth == Change(device="k1", boot=3, is_connected=True, firmware="4.2")
     assert will == Change(device="k1", boot=3, is_connected=False)
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload"),
+    ("kind", "payload"),
     [
-        ("fc/0a/k1/telemetry", b'{"boot": 3}'),
-        ("fc/0a/k1/birth", b"{}"),
-        ("fc/0a/k1/birth", b'{"boot": -1}'),
-        ("fc/0a/k1/birth", b'{"boot": 1, "firmware": "\\u0000"}'),
-        ("fc/0a/k1/birth", b'{"boot": 1, "x": "' + b"y" * 5000 + b'"}'),
-        ("other", b'{"boot": 3}'),
+        ("telemetry", b'{"boot": 3}'),
+        ("birth", b"{}"),
+        ("birth", b'{"boot": -1}'),
+        ("birth", b'{"boot": 1, "firmware": "\\u0000"}'),
+        ("birth", b'{"boot": 1, "x": "' + b"y" * 5000 + b'"}'),
     ],
 )
-def test_anything_else_is_nothing(topic: str, payload: bytes) -> None:
-    assert read_change(topic, payload) is None
+def test_anything_else_is_nothing(kind: str, payload: bytes) -> None:
+    assert read_change(said(kind, payload)) is None
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(payload: bytes) -> None:
-    read_change("fc/0a/k1/birth", payload)
+    read_change(said("birth", payload))
 
 
 @given(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
