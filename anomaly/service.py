@@ -62,7 +62,7 @@ def score_product(
         if looked_at.get(progress.device_id) == progress.through_us:
             continue
         claimed = store.claim_state(
-            connection, device_id=progress.device_id, make=partial(_begin, layout, progress)
+            connection, device_id=progress.device_id, make=partial(begin, layout, progress)
         )
         if claimed is None:
             continue
@@ -77,7 +77,7 @@ def score_product(
             baseline = known[baseline_id].baseline if baseline_id is not None else None
             yardsticks[baseline_id] = Yardstick(layout, baseline)
         yard = yardsticks[baseline_id]
-        through = _through(yard, state, progress)
+        through = next_through(yard, state, progress)
         if through == progress.through_us:
             looked_at[progress.device_id] = progress.through_us
         if through <= state.through_us:
@@ -90,7 +90,6 @@ def score_product(
             through_us=through,
         )
         services = store.read_services(connection, device_id=progress.device_id)
-        (state.phase, state.windows_us, state.fault_code, len(state.services))
         taken = set(state.services)
         output = advance(yard, state, samples, through_us=through, services=services)
         fresh = [
@@ -114,7 +113,8 @@ def score_product(
     )
 
 
-def _begin(layout: Layout, progress: store.DeviceProgress) -> DeviceState:
+def begin(layout: Layout, progress: store.DeviceProgress) -> DeviceState:
+    """Make the first state of a device."""
     return first_state(
         first_us=progress.first_us,
         window_us=layout.window_us,
@@ -122,8 +122,8 @@ def _begin(layout: Layout, progress: store.DeviceProgress) -> DeviceState:
     )
 
 
-def _through(yard: Yardstick, state: DeviceState, progress: store.DeviceProgress) -> int:
-    """How far to go in this step: a limit on rows, and a wait for the product's baseline."""
+def next_through(yard: Yardstick, state: DeviceState, progress: store.DeviceProgress) -> int:
+    """Return how far to go in this step: a limit on rows, and a wait for the product's baseline."""
     step = SAMPLES_PER_STEP * _us(yard.layout.product.interval)
     if state.phase == "learning":
         if not yard.can_score:

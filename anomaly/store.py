@@ -43,6 +43,18 @@ class DeviceProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedDevice:
+    """A device into whose stored history samples came late."""
+
+    device_id: int
+    progress: DeviceProgress
+    mark_id: int
+    """Newest mark."""
+    from_us: int
+    """Oldest late sample since the last rescoring."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineRow:
     id: int
     baseline: Baseline
@@ -89,6 +101,44 @@ def read_due_devices(
         DeviceProgress(device_id=row[0], first_us=to_us(row[1]), through_us=to_us(row[2]))
         for row in rows
     ]
+
+
+def read_marked_devices(
+    connection: Connection, *, product_id: int, rescored_before: datetime, limit: int
+) -> list[MarkedDevice]:
+    values = {"product_id": product_id, "rescored_before": rescored_before, "limit": limit}
+    rows = connection.execute(_queries["marked_devices"], values).fetchall()
+    return [
+        MarkedDevice(
+            device_id=row[0],
+            progress=DeviceProgress(
+                device_id=row[0], first_us=to_us(row[1]), through_us=to_us(row[2])
+            ),
+            mark_id=row[3],
+            from_us=to_us(row[4]),
+        )
+        for row in rows
+    ]
+
+
+def keep_rescored(connection: Connection, marked: MarkedDevice, *, now: datetime) -> None:
+    connection.execute(
+        _queries["keep_rescored"],
+        {
+            "device_id": marked.device_id,
+            "mark_id": marked.mark_id,
+            "from_at": instant(marked.from_us),
+            "now": now,
+        },
+    )
+
+
+def forget_history(connection: Connection, *, device_id: int, from_us: int) -> None:
+    """Make room for what is scored anew from an instant on."""
+    for name in ("expectations_from", "health_from"):
+        connection.execute(
+            _queries[f"forget_{name}"], {"device_id": device_id, "from_at": instant(from_us)}
+        )
 
 
 def read_fleet_progress(connection: Connection, *, product_id: int) -> list[DeviceProgress]:

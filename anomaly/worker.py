@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from anomaly import service, store
+from anomaly import rescore, service, store
 from core.clock import monotonic_s, wall_now
 from core.log import get_logger
 from core.pool import Pool
@@ -59,6 +59,7 @@ class Worker:
                 break
             is_busy |= self._learn(row)
             is_busy |= self._score(row)
+            self._rescore(row)
         return is_busy
 
     def _learn(self, row: store.ProductRow) -> bool:
@@ -71,6 +72,14 @@ class Worker:
         _log.info("baseline.learned", product=row.product.name, devices=baseline.devices,
                   windows=baseline.windows)  # fmt: skip
         return True
+
+    def _rescore(self, row: store.ProductRow) -> None:
+        """Deal with late samples when what is live has been scored."""
+        with self.pool.connection() as connection:
+            done = rescore.rescore_product(connection, row, now=wall_now())
+        if done.devices:
+            _log.info("rescored", product=row.product.name, devices=done.devices,
+                      windows=done.windows)  # fmt: skip
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""

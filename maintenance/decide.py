@@ -71,6 +71,7 @@ class Reason(StrEnum):
     AFTER_CANCELLATION = "after_cancellation"
     RECOVERED = "recovered"
     VISIT_BOOKED = "visit_booked"
+    LATE_DATA = "late_data"
 
 
 _SENTENCES = {
@@ -90,6 +91,7 @@ _SENTENCES = {
     Reason.AFTER_CANCELLATION: "The last ticket for this was cancelled a short while ago.",
     Reason.RECOVERED: "The values have been back to normal for several forecasts.",
     Reason.VISIT_BOOKED: "The values are back to normal; the booked visit stays.",
+    Reason.LATE_DATA: "This is history: the data came late, and only what is live raises an alarm.",
 }
 
 
@@ -172,6 +174,11 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     closed_tickets: Sequence[ClosedTicket] = ()
     forecast_every: timedelta
     event_now: datetime
+    late_through: datetime | None = None
+    """Samples up to here arrived too late to alarm anybody; None: none did."""
+
+    def is_late(self, forecast: Forecast) -> bool:
+        return self.late_through is not None and forecast.made_at <= self.late_through
 
 
 def decide(
@@ -326,6 +333,8 @@ def _choose(
     if forecast.status == "no_data":
         return Decision(action=Action.NONE, reason=Reason.NO_DATA)
     own = _ticket_of(forecast.failure_mode, situation)
+    if situation.is_late(forecast):
+        return _about_history(forecast, own, costs=costs)
     if own is not None:
         return _about_open_ticket(
             forecast, own, mode=mode, streak=streak, event_now=situation.event_now
@@ -335,6 +344,18 @@ def _choose(
         return Decision(action=Action.NONE, reason=reason)
     kind: Kind = "corrective" if forecast.status == "failed" else "preventive"
     return _about_new_ticket(forecast, mode=mode, kind=kind, streak=streak, situation=situation)
+
+
+def _about_history(forecast: Forecast, own: OpenTicket | None, *, costs: Costs) -> Decision:
+    """Late data changes no ticket: it counts towards the confirmations of what is live, no more."""
+    if own is not None:
+        return Decision(
+            action=Action.HOLD, reason=Reason.LATE_DATA, level=own.level, ticket_id=own.ticket_id
+        )
+    if _wants_visit(forecast, costs=costs):
+        return Decision(action=Action.HOLD, reason=Reason.LATE_DATA)
+    reason = Reason.HEALTHY if forecast.status == "ok" else Reason.WAITING_IS_CHEAPER
+    return Decision(action=Action.NONE, reason=reason)
 
 
 def _about_open_ticket(

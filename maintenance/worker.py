@@ -53,6 +53,7 @@ class _Device(msgspec.Struct, kw_only=True):
     device_id: int
     product: Product
     event_now: datetime
+    late_through: datetime | None
     decided_through: datetime
     streaks: dict[str, Streak]
     open_tickets: list[OpenTicket]
@@ -64,6 +65,7 @@ class _Device(msgspec.Struct, kw_only=True):
             closed_tickets=self.closed_tickets,
             forecast_every=self.product.forecast_every,
             event_now=max(self.event_now, forecast.made_at),
+            late_through=self.late_through,
         )
 
 
@@ -110,11 +112,12 @@ class Decider:
         rows = connection.execute(store.queries["devices"], {"device_ids": ids}).fetchall()
         known = {row[0]: row[1:] for row in rows}
         for claim in claims:
-            product_id, revision, event_now = known[claim.device_id]
+            product_id, revision, event_now, late_through = known[claim.device_id]
             yield _Device(
                 device_id=claim.device_id,
                 product=self._sheet(connection, product_id, revision),
                 event_now=event_now,
+                late_through=late_through,
                 decided_through=claim.decided_through,
                 streaks=dict(claim.streaks),
                 open_tickets=opened.get(claim.device_id, []),

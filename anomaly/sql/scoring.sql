@@ -60,6 +60,37 @@ delete from anomaly.detection where device_id = %(device_id)s;
 -- name: forget_forecasts
 delete from anomaly.forecast where device_id = %(device_id)s;
 
+-- name: marked_devices
+-- Devices that have a state and marks that were not dealt with. A device without a state reads its
+-- whole history anyway. Not more often than once in a while each: a rescoring reads it all.
+select d.id, g.first_measured_at, g.measured_through, m.mark_id, m.from_at
+from gateway.device d
+join ingest.progress g on g.device_id = d.id
+join anomaly.scorer_state s on s.device_id = d.id
+left join anomaly.rescored r on r.device_id = d.id
+cross join lateral (
+    select max(id) as mark_id, min(from_at) as from_at
+    from ingest.late_mark where device_id = d.id and id > coalesce(r.mark_id, 0)
+) m
+where d.product_id = %(product_id)s
+  and exists (select from ingest.late_mark l where l.device_id = d.id and l.id > coalesce(r.mark_id, 0))
+  and (r.rescored_at is null or r.rescored_at < %(rescored_before)s)
+order by m.mark_id
+limit %(limit)s;
+
+-- name: keep_rescored
+insert into anomaly.rescored (device_id, mark_id, from_at, rescored_at)
+values (%(device_id)s, %(mark_id)s, %(from_at)s, %(now)s)
+on conflict (device_id) do update
+set mark_id = greatest(rescored.mark_id, excluded.mark_id), from_at = excluded.from_at,
+    rescored_at = excluded.rescored_at;
+
+-- name: forget_expectations_from
+delete from anomaly.expectation where device_id = %(device_id)s and at >= %(from_at)s;
+
+-- name: forget_health_from
+delete from anomaly.health where device_id = %(device_id)s and at >= %(from_at)s;
+
 -- name: findings
 -- What technicians found, oldest first: where a baseline starts anew.
 select f.id, f.failure_mode, f.component, f.verdict, f.found_at

@@ -46,7 +46,7 @@ order by f.device_id, f.made_at, f.failure_mode
 
 -- name: devices
 select device.id, device.product_id, product.revision,
-       greatest(progress.measured_through, p.decided_through) as event_now
+       greatest(progress.measured_through, p.decided_through) as event_now, progress.late_through
 from gateway.device as device
 join gateway.product as product on product.id = device.product_id
 left join ingest.progress as progress on progress.device_id = device.id

@@ -74,6 +74,28 @@ def test_two_of_three_bad_forecasts_open_one_ticket_with_its_message(
         assert "Free times" in message[1]
 
 
+def test_what_came_late_is_decided_as_history_and_the_first_live_forecast_opens(
+    pool: Pool, device: int
+) -> None:
+    with pool.connection() as connection:
+        connection.execute(
+            "insert into ingest.progress (device_id, first_measured_at, measured_through,"
+            " received_at, samples, late_through) values (%s, %s, %s, %s, 1, %s)",
+            [device, NOON, NOON + 4 * EVERY, NOON, NOON + 2 * EVERY],
+        )
+    add_run(pool, device, {}, {}, {}, {})
+
+    decide_all(pool)
+
+    with pool.connection() as connection:
+        opened = connection.execute("select opened_at from maintenance.ticket").fetchall()
+        reasons = connection.execute(
+            "select reason from maintenance.decision order by decided_at"
+        ).fetchall()
+    assert opened == [(NOON + 3 * EVERY,)]
+    assert reasons == [("late_data",), ("failure_likely",)]
+
+
 def test_the_work_order_brings_what_the_sheet_says(pool: Pool, device: int) -> None:
     add_run(pool, device, {}, {})
 

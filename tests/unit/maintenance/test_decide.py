@@ -96,6 +96,29 @@ def test_a_bad_forecast_two_healthy_ones_ago_is_forgotten() -> None:
     assert decisions[-1].reason == Reason.NOT_CONFIRMED
 
 
+def test_late_data_opens_nothing_and_counts_for_what_is_live() -> None:
+    late = make_situation(late_through=NOON)
+    live = make_situation(late_through=NOON - EVERY)
+    streak = WANTED
+
+    history = choose(make_forecast(made_at=NOON), streak=streak, situation=late)
+    fault = choose(make_forecast(**FAILED, made_at=NOON), situation=late)
+    now = choose(make_forecast(made_at=NOON), streak=streak, situation=live)
+
+    assert {(d.action, d.reason) for d in (history, fault)} == {(Action.HOLD, Reason.LATE_DATA)}
+    assert (now.action, now.reason) == (Action.OPEN, Reason.FAILURE_LIKELY)
+
+
+def test_late_data_changes_no_open_ticket() -> None:
+    late = make_situation(late_through=NOON, open_tickets=[make_ticket()])
+    calm = Streak(calm=10)
+
+    failed = choose(make_forecast(**FAILED, made_at=NOON), situation=late)
+    recovered = choose(make_healthy_forecast(made_at=NOON), streak=calm, situation=late)
+
+    assert {(d.action, d.reason) for d in (failed, recovered)} == {(Action.HOLD, Reason.LATE_DATA)}
+
+
 def test_a_reported_fault_opens_a_corrective_ticket_at_once() -> None:
     decision = choose(make_forecast(**FAILED))
 
