@@ -83,6 +83,34 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     above: float
 
 
+SettingType = Literal["number", "integer", "flag", "text", "choice"]
+SettingValue = bool | int | float | str
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that a device takes: one of its configuration, or an argument of a command."""
+
+    name: str
+    title: str
+    type: SettingType
+    unit: str = ""
+    low: float | None = None
+    """Smallest value of a number."""
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    """What a choice may be."""
+    default: SettingValue | None = None
+    """What every device of the product shall have; None: what its firmware brings."""
+
+
+class DeviceCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a device can be told to do."""
+
+    name: str
+    title: str
+    args: tuple[Setting, ...] = ()
+
+
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
@@ -109,6 +137,10 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     running: Running | None = None
     metrics: tuple[Metric, ...]
     failure_modes: tuple[FailureMode, ...]
+    settings: tuple[Setting, ...] = ()
+    """What can be configured; empty: whatever the firmware understands."""
+    commands: tuple[DeviceCommand, ...] = ()
+    """What its devices can be told to do; empty: whatever the firmware understands."""
 
     def metric(self, name: str) -> Metric:
         """Return the metric of that name; KeyError when the sheet has none."""

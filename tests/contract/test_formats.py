@@ -68,7 +68,7 @@ def test_the_stored_example_counts_by_boot_and_seq() -> None:
 
 
 def test_the_sheet_of_the_page_parses_whole() -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", _SHEET, re.DOTALL)
+    example = "\n".join(re.findall(r"```toml\n(.*?)```", _SHEET, re.DOTALL))
 
     product = parse_sheet(example, source="product-sheet.md")
 
