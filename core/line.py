@@ -31,6 +31,7 @@ _LOOK_EVERY_S = 0.5
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("gateway", ("gateway", "run")),
     ("ingest", ("ingest", "run")),
+    ("rollups", ("ingest", "roll")),
     ("anomaly", ("anomaly", "run")),
     ("maintenance", ("maintenance", "run")),
     ("notify", ("maintenance", "notify")),

@@ -1,9 +1,12 @@
 """`forecare ingest` and `forecare dead-letters`."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 import orjson
@@ -16,6 +19,7 @@ from core.settings import load_settings
 from core.terminal import printable, show_table
 from ingest import service
 from ingest.records import Refusal
+from ingest.rollups.worker import RollWorker
 from ingest.store import DeadLetterRow
 from ingest.worker import run as run_ingest
 
@@ -34,6 +38,41 @@ def ingest_run() -> None:
     FORECARE_INGEST_SHARDS=1/4 takes the second quarter of the devices: start four such processes.
     """
     sys.exit(run_ingest(load_settings()))
+
+
+@ingest.command("roll")
+@click.option("--once", is_flag=True, help="Do what there is to do, then end.")
+@click.option(
+    "--again-since",
+    "since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="Sum up everything measured since this instant (UTC) again; needs --product.",
+)
+@click.option("--product", help="The product of --again-since.")
+def ingest_roll(once: bool, since: datetime | None, product: str | None) -> None:
+    """Keep hourly and daily sums of all metrics up to date, late data included, until stopped.
+
+    \b
+    telemetry_hour.PRODUCT and telemetry_day.PRODUCT hold a row per device and hour or UTC day, with
+    the lowest, mean and highest value of each metric and how many there were. It also lets go what
+    the products' [retention] does not keep. It may be killed at any moment, and several may run.
+    """
+    if (since is None) != (product is None):
+        raise InvalidError(
+            "--again-since and --product belong together",
+            hint="forecare ingest roll --once --product heat_pump --again-since 2026-01-31",
+        )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker = RollWorker(load_settings(), stop)
+    if since is not None and product is not None:
+        devices = worker.roll_again(product, since=since.replace(tzinfo=UTC))
+        click.echo(f"{devices} devices of {product} are to be summed up again")
+    if once:
+        worker.run_once()
+    else:
+        worker.run()
 
 
 @click.group()

@@ -13,12 +13,14 @@ from core.settings import PROJECT_ROOT
 _PACKAGES = ("core", "gateway", "ingest", "anomaly", "maintenance", "api", "bench", "firmware_sim")
 _WRITE = re.compile(
     r"\b(?:insert\s+into|update|delete\s+from|copy|truncate|merge\s+into)\s+(?:only\s+)?"
-    r"\"?(gateway|ingest|anomaly|maintenance|api|telemetry)\"?\s*\.",
+    r"\"?(gateway|ingest|anomaly|maintenance|api|telemetry(?:_hour|_day)?)\"?\s*\.",
     re.IGNORECASE,
 )
 # Rows of telemetry.* are ingest's; every other schema bears the name of its only writer.
 _WRITER = {name: name for name in ("gateway", "ingest", "anomaly", "maintenance", "api")} | {
-    "telemetry": "ingest"
+    "telemetry": "ingest",
+    "telemetry_hour": "ingest",
+    "telemetry_day": "ingest",
 }
 
 

@@ -33,6 +33,11 @@ class Ingest:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *, failpoint: str = "", shards: str = "0/1") -> subprocess.Popen[bytes]:
+        return self.start_command("ingest", "run", failpoint=failpoint, shards=shards)
+
+    def start_command(
+        self, *arguments: str, failpoint: str = "", shards: str = "0/1"
+    ) -> subprocess.Popen[bytes]:
         given = {
             "runtime_dir": self.settings.runtime_dir,
             "database_url": self.settings.database_url,
@@ -43,9 +48,7 @@ class Ingest:
         }
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FORECARE_")}
         environment |= {variable_of(name): value for name, value in given.items() if value}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "core.cli", "ingest", "run"], env=environment
-        )
+        process = subprocess.Popen([sys.executable, "-m", "core.cli", *arguments], env=environment)
         self.processes.append(process)
         return process
 

@@ -1,0 +1,29 @@
+-- Rollups and retention. Tables written by ingest/ alone.
+create schema telemetry_hour;   -- one wide hypertable per product; made, widened and written by ingest
+create schema telemetry_day;    -- the same, a row per UTC day
+
+-- How far each device's samples are summed up in telemetry_hour and telemetry_day. What arrives behind
+-- that lies either in the hour in which `rolled_through` is, which is summed up again, or under a late mark.
+create table ingest.rollup (
+    device_id bigint primary key,
+    rolled_through timestamptz not null,   -- event time
+    samples bigint not null,               -- ingest.progress.samples as it was then: another number is news
+    rolled_at timestamptz not null         -- wall time
+) with (fillfactor = 70);
+
+-- Hours that are to be summed up again, since a batch brought samples for them behind the newest ones of
+-- their device. Appended in the transaction of that batch and never updated, so that nobody waits.
+create table ingest.late_mark (
+    id bigint generated always as identity primary key,
+    device_id bigint not null,
+    hour_at timestamptz not null           -- start of the hour, event time
+);
+
+-- What retention has dropped. An hour before `gone_before` is never summed up again: its samples are gone.
+create table ingest.dropped (
+    product_id bigint not null,
+    kind text not null check (kind in ('raw', 'hourly', 'daily')),
+    gone_before timestamptz not null,      -- event time
+    dropped_at timestamptz not null,       -- wall time
+    primary key (product_id, kind)
+);
