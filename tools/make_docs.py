@@ -44,7 +44,8 @@ def tables_page() -> str:
         _MADE.strip(),
         "",
         "The schema's name is the package that writes it; every package may read. Rows of",
-        "`telemetry.<product>` are written by `ingest`, the table itself is made by `gateway`.",
+        "`telemetry.<product>` are written by `ingest`, the table itself is made by `gateway`;",
+        "`telemetry_hour.<product>` and `telemetry_day.<product>` are made and written by `ingest`.",
         "",
     ]
     for step in steps():

@@ -8,16 +8,9 @@ create table ingest.rollup (
     device_id bigint primary key,
     rolled_through timestamptz not null,   -- event time
     samples bigint not null,               -- ingest.progress.samples as it was then: another number is news
-    rolled_at timestamptz not null         -- wall time
+    rolled_at timestamptz not null,        -- wall time
+    mark_id bigint not null default 0      -- the newest ingest.late_mark of the device that was dealt with
 ) with (fillfactor = 70);
-
--- Hours that are to be summed up again, since a batch brought samples for them behind the newest ones of
--- their device. Appended in the transaction of that batch and never updated, so that nobody waits.
-create table ingest.late_mark (
-    id bigint generated always as identity primary key,
-    device_id bigint not null,
-    hour_at timestamptz not null           -- start of the hour, event time
-);
 
 -- What retention has dropped. An hour before `gone_before` is never summed up again: its samples are gone.
 create table ingest.dropped (

@@ -6,18 +6,14 @@ touched since: all from the hour on in which the last turn ended, and those unde
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
-from numpy.typing import NDArray
-
-from core.units import EPOCH, from_epoch_ms
+from core.units import EPOCH
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-_HOUR_MS = 3_600_000
 ROWS_PER_TURN = 500_000
 """Samples of all devices that one transaction reads, about."""
 NEVER_ROLLED = -1
@@ -41,6 +37,16 @@ class Span:
     device_id: int
     begins_at: datetime
     ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A stretch of a device's history that changed behind newer samples, both ends included."""
+
+    id: int
+    device_id: int
+    from_at: datetime
+    through_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,31 +92,43 @@ def plan_rollups(claims: Sequence[Claim], *, interval: timedelta) -> Plan:
     return Plan(spans=tuple(spans), rolled=tuple(rolled))
 
 
-def spans_of(hours: Iterable[tuple[int, datetime]]) -> tuple[Span, ...]:
-    """Join marked hours of each device to spans that do not overlap."""
-    spans: list[Span] = []
-    for device_id, hour_at in sorted(set(hours)):
-        last = spans[-1] if spans else None
-        if last is not None and last.device_id == device_id and last.ends_at == hour_at:
-            spans[-1] = Span(device_id=device_id, begins_at=last.begins_at, ends_at=hour_at + HOUR)
-        else:
-            spans.append(Span(device_id=device_id, begins_at=hour_at, ends_at=hour_at + HOUR))
-    return tuple(spans)
+def spans_of(marks: Iterable[Mark]) -> tuple[Span, ...]:
+    """Turn marks into spans of whole hours that do not overlap."""
+    return _joined(
+        Span(
+            device_id=mark.device_id,
+            begins_at=floor_to(mark.from_at, HOUR),
+            ends_at=floor_to(mark.through_at, HOUR) + HOUR,
+        )
+        for mark in marks
+    )
 
 
-def days_of(spans: Sequence[Span]) -> tuple[Span, ...]:
+def days_of(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return the whole days that spans touch, without overlap."""
-    days: list[Span] = []
+    return _joined(
+        Span(
+            device_id=span.device_id,
+            begins_at=floor_to(span.begins_at, DAY),
+            ends_at=ceil_to(span.ends_at, DAY),
+        )
+        for span in spans
+    )
+
+
+def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    joined: list[Span] = []
     for span in sorted(spans, key=lambda s: (s.device_id, s.begins_at)):
-        begins_at = floor_to(span.begins_at, DAY)
-        ends_at = ceil_to(span.ends_at, DAY)
-        last = days[-1] if days else None
-        if last is not None and last.device_id == span.device_id and last.ends_at >= begins_at:
-            ends_at = max(ends_at, last.ends_at)
-            days[-1] = Span(device_id=span.device_id, begins_at=last.begins_at, ends_at=ends_at)
-        else:
-            days.append(Span(device_id=span.device_id, begins_at=begins_at, ends_at=ends_at))
-    return tuple(days)
+        last = joined[-1] if joined else None
+        if last is None or last.device_id != span.device_id or last.ends_at < span.begins_at:
+            joined.append(span)
+            continue
+        joined[-1] = Span(
+            device_id=span.device_id,
+            begins_at=last.begins_at,
+            ends_at=max(last.ends_at, span.ends_at),
+        )
+    return tuple(joined)
 
 
 def split_at(
@@ -131,35 +149,6 @@ def split_at(
         if s.ends_at > edge
     ]
     return tuple(before), tuple(after)
-
-
-def late_hours(
-    device_ids: NDArray[np.int64],
-    times_ms: NDArray[np.int64],
-    through_ms: Mapping[int, int],
-) -> set[tuple[int, datetime]]:
-    """Return the hours of samples that lie in an earlier hour than their device's newest one.
-
-    Parameters
-    ----------
-    device_ids, times_ms : ndarray of int64, shape (samples,)
-    through_ms : mapping of device id to milliseconds since 1970
-        How far each device's history had come before these samples (`ingest.progress`). A device
-        that is missing had none: whatever comes of it is new.
-    """
-    if not len(times_ms):
-        return set()
-    hours = times_ms // _HOUR_MS
-    limits = np.fromiter(
-        (through_ms.get(int(d), -(2**62)) // _HOUR_MS for d in device_ids),
-        dtype=np.int64,
-        count=len(device_ids),
-    )
-    late = hours < limits
-    if not late.any():
-        return set()
-    pairs = np.unique(np.stack([device_ids[late], hours[late]]), axis=1)
-    return {(int(d), from_epoch_ms(int(h) * _HOUR_MS)) for d, h in pairs.T}
 
 
 def floor_to(at: datetime, step: timedelta) -> datetime:

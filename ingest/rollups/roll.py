@@ -49,13 +49,22 @@ def open_connection(database_url: str) -> Connection:
     return connection
 
 
-def roll_late(connection: Connection, row: RolledProduct) -> int:
-    """Sum up hours under late marks again; returns how many marks were taken. Commits."""
+def marked_devices(connection: Connection, row: RolledProduct) -> list[list[int]]:
+    """Return the devices with late marks, in lists for one transaction each. Commits."""
+    with connection.transaction():
+        device_ids = store.marked_rollups(connection, row.id, limit=_DUE_MAX)
+    return list(batched(device_ids, DEVICES_PER_TURN))
+
+
+def roll_late(connection: Connection, row: RolledProduct, device_ids: Sequence[int]) -> int:
+    """Sum up hours under late marks again; returns the number of marks dealt with. Commits."""
     with connection.transaction():
         store.hold_dropped(connection)
-        marks = store.take_late_marks(connection, row.id, limit=MARKS_PER_TURN)
+        claims = store.claim_rollups(connection, device_ids)
+        marks = store.late_marks(connection, [c.device_id for c in claims], limit=MARKS_PER_TURN)
         if marks:
             _write(connection, row, spans_of(marks))
+            store.save_marks(connection, marks)
             failpoint("roll.before_commit")
     if marks:
         failpoint("roll.after_commit")

@@ -1,7 +1,7 @@
 """Runs the SQL of the rollups: the only writer of telemetry_hour.*, telemetry_day.* and their
 bookkeeping in ingest.*. Never commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,8 @@ from psycopg.rows import class_row
 from core.pool import Connection
 from core.product import Metric, Product, product_from_json
 from core.sql import Queries
-from ingest.rollups.plan import Claim, Rolled, Span
+from ingest.rollups.late import Stretch
+from ingest.rollups.plan import Claim, Mark, Rolled, Span
 
 _queries = Queries("ingest")
 HOURS, DAYS = "telemetry_hour", "telemetry_day"
@@ -144,24 +145,44 @@ def save_rollups(connection: Connection, rolled: Sequence[Rolled], *, now: datet
     )
 
 
-def add_late_marks(connection: Connection, hours: Iterable[tuple[int, datetime]]) -> None:
-    """Note hours that are to be summed up again, in the transaction that stores their samples."""
-    marks = sorted(hours)
-    if not marks:
+def add_late_marks(connection: Connection, stretches: Sequence[Stretch], *, now: datetime) -> None:
+    """Note stretches that changed behind newer samples, in the transaction that stores them.
+
+    After `save_progress`: the order of the marks' ids hangs on the locks that it takes.
+    """
+    if not stretches:
         return
     connection.execute(
         _queries["add_late_marks"],
-        {"device_ids": [device for device, _ in marks], "hours": [hour for _, hour in marks]},
+        {
+            "device_ids": [stretch.device_id for stretch in stretches],
+            "froms_ms": [stretch.from_ms for stretch in stretches],
+            "throughs_ms": [stretch.through_ms for stretch in stretches],
+            "now": now,
+        },
     )
 
 
-def take_late_marks(
-    connection: Connection, product_id: int, *, limit: int
-) -> list[tuple[int, datetime]]:
-    """Remove marks and return them; they come back if the transaction fails."""
+def marked_rollups(connection: Connection, product_id: int, *, limit: int) -> list[int]:
     values = {"product_id": product_id, "limit": limit}
-    rows = connection.execute(_queries["take_late_marks"], values).fetchall()
-    return [(row[0], row[1]) for row in rows]
+    return [row[0] for row in connection.execute(_queries["marked_rollups"], values)]
+
+
+def late_marks(
+    connection: Connection, device_ids: Sequence[int], *, limit: int
+) -> tuple[Mark, ...]:
+    values = {"device_ids": list(device_ids), "limit": limit}
+    with connection.cursor(row_factory=class_row(Mark)) as cursor:
+        return tuple(cursor.execute(_queries["late_marks"], values))
+
+
+def save_marks(connection: Connection, marks: Sequence[Mark]) -> None:
+    """Remember the newest mark of each device."""
+    newest = {mark.device_id: mark.id for mark in sorted(marks, key=lambda m: m.id)}
+    connection.execute(
+        _queries["save_marks"],
+        {"device_ids": list(newest), "mark_ids": list(newest.values())},
+    )
 
 
 def roll_again_since(connection: Connection, product_id: int, *, since: datetime) -> int:

@@ -1,6 +1,7 @@
 """`forecare ingest roll`: keeps the hourly and daily rollups of all products up to date."""
 
 import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import psycopg
@@ -119,37 +120,31 @@ class RollWorker:
         self._shapes.clear()
 
     def _late(self, connection: Connection, row: store.RolledProduct) -> int:
-        total = 0
-        while not self._stop.is_set():
-            begun_s = monotonic_s()
-            try:
-                taken = roll.roll_late(connection, row)
-            except _SOMEBODY_FASTER:
-                break
-            total += taken
-            if taken < roll.MARKS_PER_TURN:
-                break
-            self._rest(begun_s)
-        return total
+        begun_s = monotonic_s()
+        marked = roll.marked_devices(connection, row)
+        self._looked_s += monotonic_s() - begun_s
+        return self._in_turn(marked, lambda device_ids: roll.roll_late(connection, row, device_ids))
 
     def _due(self, connection: Connection, row: store.RolledProduct) -> int:
-        total = 0
         begun_s = monotonic_s()
         due = roll.due_devices(connection, row, now=wall_now(), refresh=self._refresh)
         self._looked_s += monotonic_s() - begun_s
-        for device_ids in due:
+        return self._in_turn(
+            due, lambda device_ids: roll.roll_devices(connection, row, device_ids, now=wall_now())
+        )
+
+    def _in_turn(self, lists: Sequence[list[int]], work: Callable[[list[int]], int]) -> int:
+        total = 0
+        for device_ids in lists:
             if self._stop.is_set():
                 break
             begun_s = monotonic_s()
             try:
-                total += roll.roll_devices(connection, row, device_ids, now=wall_now())
+                total += work(device_ids)
             except _SOMEBODY_FASTER:
                 continue
-            self._rest(begun_s)
+            self._stop.wait(min(_REST_S_MAX, _REST_SHARE * (monotonic_s() - begun_s)))
         return total
-
-    def _rest(self, begun_s: float) -> None:
-        self._stop.wait(min(_REST_S_MAX, _REST_SHARE * (monotonic_s() - begun_s)))
 
     def _database(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -37,9 +37,11 @@ order by r.rolled_through nulls first
 limit %(limit)s;
 
 -- name: begin_rollups
--- The row that a worker locks. A new device begins with its oldest sample.
-insert into ingest.rollup (device_id, rolled_through, samples, rolled_at)
-select g.device_id, g.first_measured_at, -1, %(now)s
+-- The row that a worker locks. A new device begins with its oldest sample, so its earlier marks are
+-- dealt with by that.
+insert into ingest.rollup (device_id, rolled_through, samples, rolled_at, mark_id)
+select g.device_id, g.first_measured_at, -1, %(now)s,
+       coalesce((select max(m.id) from ingest.late_mark m where m.device_id = g.device_id), 0)
 from ingest.progress g
 where g.device_id = any(%(device_ids)s)
 order by 1
@@ -101,20 +103,36 @@ from unnest(%(device_ids)s::bigint[], %(throughs)s::timestamptz[], %(samples)s::
 where r.device_id = done.device_id;
 
 -- name: add_late_marks
-insert into ingest.late_mark (device_id, hour_at)
-select * from unnest(%(device_ids)s::bigint[], %(hours)s::timestamptz[]);
+-- After the devices' rows in ingest.progress were written, whose locks make the marks of one device
+-- appear in the order of their ids: a reader may remember the newest id that it has dealt with.
+insert into ingest.late_mark (device_id, from_at, through_at, marked_at)
+select device_id, timestamptz 'epoch' + from_ms * interval '1 millisecond',
+       timestamptz 'epoch' + through_ms * interval '1 millisecond', %(now)s
+from unnest(%(device_ids)s::bigint[], %(froms_ms)s::bigint[], %(throughs_ms)s::bigint[])
+     as late (device_id, from_ms, through_ms);
 
--- name: take_late_marks
--- Taken and carried out in one transaction: after a crash in between they are still there.
-delete from ingest.late_mark
-where id in (
-    select m.id from ingest.late_mark m
-    join gateway.device d on d.id = m.device_id
-    where d.product_id = %(product_id)s
-    order by m.id
-    limit %(limit)s
-    for update of m skip locked)
-returning device_id, hour_at;
+-- name: marked_rollups
+-- Devices with marks that were not dealt with. There are few marks: retention removes the old ones.
+select distinct m.device_id
+from ingest.late_mark m
+join ingest.rollup r on r.device_id = m.device_id
+join gateway.device d on d.id = m.device_id
+where d.product_id = %(product_id)s and m.id > r.mark_id
+limit %(limit)s;
+
+-- name: late_marks
+-- The oldest first, so that a limit leaves out newer ones only.
+select m.id, m.device_id, m.from_at, m.through_at
+from ingest.late_mark m
+join ingest.rollup r on r.device_id = m.device_id
+where m.device_id = any(%(device_ids)s) and m.id > r.mark_id
+order by m.id
+limit %(limit)s;
+
+-- name: save_marks
+update ingest.rollup r set mark_id = done.mark_id
+from unnest(%(device_ids)s::bigint[], %(mark_ids)s::bigint[]) as done (device_id, mark_id)
+where r.device_id = done.device_id;
 
 -- name: roll_again_since
 -- For samples that came into the table by another way than ingest, such as a restored backup.

@@ -1,22 +1,25 @@
 """Which hours are summed up again: every touched one, each once, within a turn's limit."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from core.units import to_epoch_ms
+from ingest.rollups.late import late_devices, late_stretches
 from ingest.rollups.plan import (
     DAY,
     HOUR,
     NEVER_ROLLED,
     ROWS_PER_TURN,
     Claim,
+    Mark,
     Span,
     days_of,
     floor_to,
-    late_hours,
     plan_rollups,
     spans_of,
     split_at,
@@ -26,7 +29,14 @@ MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 instants = st.integers(0, 10_000).map(lambda minutes: MIDNIGHT + minutes * MINUTE)
-hours = st.tuples(st.integers(1, 3), st.integers(0, 100).map(lambda h: MIDNIGHT + h * HOUR))
+marks = st.builds(
+    lambda device_id, at, length: Mark(
+        id=1, device_id=device_id, from_at=at, through_at=at + length * MINUTE
+    ),
+    st.integers(1, 3),
+    instants,
+    st.integers(0, 300),
+)
 
 
 def claim(rolled_through: datetime, measured_through: datetime) -> Claim:
@@ -63,32 +73,30 @@ def test_a_turn_goes_on_however_fast_the_device_is() -> None:
     assert plan.spans[0] == span(0, 1)
 
 
-@given(marked=st.lists(hours))
-def test_marked_hours_become_spans_that_cover_them_and_do_not_overlap(
-    marked: list[tuple[int, datetime]],
-) -> None:
+def steps_of(spans: Iterable[Span], step: timedelta) -> list[tuple[int, datetime]]:
+    return [
+        (s.device_id, s.begins_at + i * step)
+        for s in spans
+        for i in range((s.ends_at - s.begins_at) // step)
+    ]
+
+
+def touched(marked: list[Mark], step: timedelta) -> list[tuple[int, datetime]]:
+    return sorted(
+        {
+            (m.device_id, floor_to(m.from_at, step) + i * step)
+            for m in marked
+            for i in range((floor_to(m.through_at, step) - floor_to(m.from_at, step)) // step + 1)
+        }
+    )
+
+
+@given(marked=st.lists(marks))
+def test_the_hours_and_days_of_marks_are_covered_once_each(marked: list[Mark]) -> None:
     spans = spans_of(marked)
 
-    covered = [
-        (s.device_id, s.begins_at + i * HOUR)
-        for s in spans
-        for i in range((s.ends_at - s.begins_at) // HOUR)
-    ]
-    assert sorted(covered) == sorted(set(marked))
-
-
-@given(marked=st.lists(hours))
-def test_the_days_of_spans_cover_them_and_do_not_overlap(
-    marked: list[tuple[int, datetime]],
-) -> None:
-    days = days_of(spans_of(marked))
-
-    covered = [
-        (s.device_id, s.begins_at + i * DAY)
-        for s in days
-        for i in range((s.ends_at - s.begins_at) // DAY)
-    ]
-    assert sorted(covered) == sorted({(d, floor_to(at, DAY)) for d, at in marked})
+    assert sorted(steps_of(spans, HOUR)) == touched(marked, HOUR)
+    assert sorted(steps_of(days_of(spans), DAY)) == touched(marked, DAY)
 
 
 def test_what_lies_before_a_drop_is_set_apart_by_whole_hours() -> None:
@@ -102,17 +110,37 @@ def test_what_lies_before_a_drop_is_set_apart_by_whole_hours() -> None:
     samples=st.lists(st.tuples(st.integers(1, 3), instants)),
     through=st.dictionaries(st.integers(1, 3), instants),
 )
-def test_only_samples_of_an_earlier_hour_than_the_newest_one_are_late(
+def test_stretches_cover_every_late_sample_and_begin_and_end_with_one(
     samples: list[tuple[int, datetime]], through: dict[int, datetime]
 ) -> None:
-    found = late_hours(
-        np.array([d for d, _ in samples], dtype=np.int64),
-        np.array([to_epoch_ms(at) for _, at in samples], dtype=np.int64),
+    oldest = {d: min(at for e, at in samples if e == d) for d, _ in samples}
+    late = late_devices(
+        {d: to_epoch_ms(at) for d, at in oldest.items()},
         {d: to_epoch_ms(at) for d, at in through.items()},
     )
 
-    assert found == {
-        (d, floor_to(at, HOUR))
-        for d, at in samples
-        if d in through and floor_to(at, HOUR) < floor_to(through[d], HOUR)
-    }
+    found = late_stretches([block(samples[::2]), block(samples[1::2])], late)
+
+    behind = {(d, to_epoch_ms(at)) for d, at in samples if d in through and at < through[d]}
+    for device, at_ms in behind:
+        assert sum(s.device_id == device and s.from_ms <= at_ms <= s.through_ms for s in found) == 1
+    for stretch in found:
+        assert {
+            (stretch.device_id, stretch.from_ms),
+            (stretch.device_id, stretch.through_ms),
+        } <= behind
+
+
+def test_late_samples_far_apart_are_stretches_of_their_own() -> None:
+    late = [(1, MIDNIGHT), (1, MIDNIGHT + MINUTE), (1, MIDNIGHT + 9 * HOUR)]
+
+    found = late_stretches([block(late)], {1: to_epoch_ms(MIDNIGHT + DAY)})
+
+    assert [(s.through_ms - s.from_ms) // 60_000 for s in found] == [1, 0]
+
+
+def block(samples: list[tuple[int, datetime]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return (
+        np.array([d for d, _ in samples], dtype=np.int64),
+        np.array([to_epoch_ms(at) for _, at in samples], dtype=np.int64),
+    )
