@@ -111,6 +111,18 @@ class DeviceCommand(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[Setting, ...] = ()
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long rows are kept; None: for ever. Telemetry ages by event time, dead letters by wall time."""
+
+    raw: timedelta | None = None
+    """Samples, at least `history_max`."""
+    hourly: timedelta | None = None
+    """Hourly rollups, at least as long as samples."""
+    daily: timedelta | None = None
+    """Daily rollups, at least as long as hourly ones."""
+    dead_letters: timedelta | None = None
+
+
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
@@ -141,6 +153,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     """What can be configured; empty: whatever the firmware understands."""
     commands: tuple[DeviceCommand, ...] = ()
     """What its devices can be told to do; empty: whatever the firmware understands."""
+    retention: Retention = Retention()
+    """A sheet that was registered before there was any keeps everything."""
 
     def metric(self, name: str) -> Metric:
         """Return the metric of that name; KeyError when the sheet has none."""

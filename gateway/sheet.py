@@ -17,6 +17,7 @@ from core.errors import InvalidError, NotFoundError
 from core.product import Direction, Evidence, FailureMode, KitPart, Metric, Product, Running
 from gateway.sheet_controls import commands_of, settings_of
 from gateway.sheet_lines import find_lines
+from gateway.sheet_retention import retention_of
 from gateway.sheet_table import (
     Faults,
     Table,
@@ -101,6 +102,8 @@ def _product(sheet: Table) -> Product | None:
     head = sheet.table("product")
     metric_tables, mode_tables = sheet.tables("metric"), sheet.tables("failure_mode")
     settings, commands = settings_of(sheet), commands_of(sheet)
+    history_max = head.peek("history_max", read_duration) if head else None
+    retention = retention_of(sheet, history_max=history_max)
     sheet.close()
     if head is None:
         sheet.fault((), "[product] is missing")
@@ -126,6 +129,7 @@ def _product(sheet: Table) -> Product | None:
         "failure_modes": tuple(mode for mode in modes if mode is not None),
         "settings": settings,
         "commands": commands,
+        "retention": retention,
     }
     return None if sheet.faults.found else Product(**product)
 

@@ -66,6 +66,13 @@ class Table:
         self._known.add(key)
         return self.take(key, read) if key in self._data else None
 
+    def peek(self, key: str, read: Callable[[Any], T]) -> T | None:
+        """Return the value of a key whose faults are told elsewhere; None if it is wrong or missing."""
+        try:
+            return read(self._data.get(key))
+        except WrongError:
+            return None
+
     def tables(self, key: str) -> "list[Table]":
         self._known.add(key)
         rows = self._data.get(key, [])

@@ -1,4 +1,4 @@
-"""`forecare ingest roll`: keeps the hourly and daily rollups of all products up to date."""
+"""`forecare ingest roll`: keeps the rollups of all products up to date, and lets go what is too old."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from core.errors import NotFoundError
 from core.log import get_logger
 from core.pool import Connection
 from core.settings import Settings
+from ingest.retention import service as retention
 from ingest.rollups import roll, store
 
 log = get_logger("rollups")
@@ -24,6 +25,7 @@ _REST_S_MAX = 2.0
 _LOOK_SHARE = 20.0
 """Looking for what is due may take a twentieth of the time, however many devices there are."""
 _AWAY_S_MAX = 10.0
+_KEEP_HOUSE_EVERY_S = 3600.0
 _SOMEBODY_FASTER = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
@@ -43,6 +45,7 @@ class RollWorker:
         self._connection: Connection | None = None
         self._shapes: dict[int, int] = {}
         self._looked_s = 0.0
+        self._keep_house_at_s = 0.0
 
     def run(self) -> None:
         """Loop until stopped. A database that goes away is waited for."""
@@ -111,6 +114,8 @@ class RollWorker:
                 self._shapes[row.id] = row.revision
             rolled += self._late(connection, row)
             rolled += self._due(connection, row)
+        if not rolled and monotonic_s() >= self._keep_house_at_s:
+            self._keep_house(connection)
         return rolled
 
     def close(self) -> None:
@@ -132,6 +137,22 @@ class RollWorker:
         return self._in_turn(
             due, lambda device_ids: roll.roll_devices(connection, row, device_ids, now=wall_now())
         )
+
+    def _keep_house(self, connection: Connection) -> None:
+        """Let go what is not kept any longer; when somebody is in the way, the next time."""
+        now = wall_now()
+        try:
+            gone = retention.apply(connection, now=now, with_rows=False)
+            moved = retention.move_to_columns(connection, now=now)
+        except _SOMEBODY_FASTER as error:
+            log.info("retention.later", reason=type(error).__name__)
+            return
+        self._keep_house_at_s = monotonic_s() + _KEEP_HOUSE_EVERY_S
+        for line in gone:
+            log.info("retention.gone", product=line.product, kind=line.kind, chunks=line.chunks,
+                     bytes=line.bytes, before=str(line.through_at))  # fmt: skip
+        if moved:
+            log.info("columnstore.moved", chunks=moved)
 
     def _in_turn(self, lists: Sequence[list[int]], work: Callable[[list[int]], int]) -> int:
         total = 0

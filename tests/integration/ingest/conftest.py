@@ -38,6 +38,26 @@ class Ingest:
     def start_command(
         self, *arguments: str, failpoint: str = "", shards: str = "0/1"
     ) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core.cli", *arguments],
+            env=self._environment(failpoint=failpoint, shards=shards),
+        )
+        self.processes.append(process)
+        return process
+
+    def run_command(self, *arguments: str) -> str:
+        """Run a command that must succeed; returns what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "core.cli", *arguments],
+            env=self._environment(failpoint="", shards="0/1"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _environment(self, *, failpoint: str, shards: str) -> dict[str, str]:
         given = {
             "runtime_dir": self.settings.runtime_dir,
             "database_url": self.settings.database_url,
@@ -47,10 +67,7 @@ class Ingest:
             "failpoint": failpoint,
         }
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FORECARE_")}
-        environment |= {variable_of(name): value for name, value in given.items() if value}
-        process = subprocess.Popen([sys.executable, "-m", "core.cli", *arguments], env=environment)
-        self.processes.append(process)
-        return process
+        return environment | {variable_of(name): value for name, value in given.items() if value}
 
     def stop(self) -> None:
         for process in self.processes:
