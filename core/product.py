@@ -123,6 +123,37 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: timedelta | None = None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """So much within a time: a bucket that holds `amount` and fills anew in `per`."""
+
+    amount: float
+    per: timedelta
+
+    @property
+    def text(self) -> str:
+        return f"{self.amount:g} per {self.per / timedelta(seconds=1):g} s"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be sent; all allowances of a kind hold at once. No sane device meets them: they are there
+    for one that sends in a loop. Catching up is free: two months in two minutes stays below."""
+
+    device_messages: tuple[Allowance, ...] = (
+        Allowance(amount=200, per=timedelta(seconds=1)),
+        Allowance(amount=3000, per=timedelta(minutes=1)),
+    )
+    device_values: tuple[Allowance, ...] = (
+        Allowance(amount=300_000, per=timedelta(seconds=1)),
+        Allowance(amount=6_000_000, per=timedelta(minutes=1)),
+    )
+    manufacturer_messages: tuple[Allowance, ...] = (
+        Allowance(amount=3_000_000, per=timedelta(minutes=1)),
+    )
+    manufacturer_values: tuple[Allowance, ...] = (
+        Allowance(amount=120_000_000, per=timedelta(minutes=1)),
+    )
+
+
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
@@ -155,6 +186,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     """What its devices can be told to do; empty: whatever the firmware understands."""
     retention: Retention = Retention()
     """A sheet that was registered before there was any keeps everything."""
+    limits: Limits = Limits()
 
     def metric(self, name: str) -> Metric:
         """Return the metric of that name; KeyError when the sheet has none."""

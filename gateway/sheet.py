@@ -16,6 +16,7 @@ from typing import Any, cast
 from core.errors import InvalidError, NotFoundError
 from core.product import Direction, Evidence, FailureMode, KitPart, Metric, Product, Running
 from gateway.sheet_controls import commands_of, settings_of
+from gateway.sheet_limits import limits_of
 from gateway.sheet_lines import find_lines
 from gateway.sheet_retention import retention_of
 from gateway.sheet_table import (
@@ -104,6 +105,7 @@ def _product(sheet: Table) -> Product | None:
     settings, commands = settings_of(sheet), commands_of(sheet)
     history_max = head.peek("history_max", read_duration) if head else None
     retention = retention_of(sheet, history_max=history_max)
+    limits = limits_of(sheet)
     sheet.close()
     if head is None:
         sheet.fault((), "[product] is missing")
@@ -130,6 +132,7 @@ def _product(sheet: Table) -> Product | None:
         "settings": settings,
         "commands": commands,
         "retention": retention,
+        "limits": limits,
     }
     return None if sheet.faults.found else Product(**product)
 
