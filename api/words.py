@@ -80,6 +80,54 @@ PART_STATUS = {
     "no_data": "Too little fresh data",
     None: "Not judged yet",
 }
+AGREEMENT = {
+    "same": "As wanted",
+    "taken": "Confirmed",
+    "waiting": "Not confirmed yet",
+    "differs": "Differs",
+    "only_reported": "Only reported",
+}
+AGREEMENT_ICON = {
+    "same": "circle-check",
+    "taken": "circle-check",
+    "waiting": "clock",
+    "differs": "triangle-alert",
+    "only_reported": "info",
+}
+AGREEMENT_LEVEL = {
+    "same": "ok",
+    "taken": "ok",
+    "waiting": "watch",
+    "differs": "plan",
+    "only_reported": "none",
+}
+COMMAND = {
+    "queued": "Queued",
+    "sent": "Sent",
+    "acknowledged": "At work",
+    "done": "Done",
+    "failed": "Failed",
+    "expired": "Too late",
+    "cancelled": "Taken back",
+}
+COMMAND_ICON = {
+    "queued": "clock",
+    "sent": "arrow-right",
+    "acknowledged": "activity",
+    "done": "circle-check",
+    "failed": "triangle-alert",
+    "expired": "clock",
+    "cancelled": "x",
+}
+COMMAND_LEVEL = {
+    "queued": "watch",
+    "sent": "watch",
+    "acknowledged": "watch",
+    "done": "ok",
+    "failed": "plan",
+    "expired": "none",
+    "cancelled": "none",
+}
 ROLE = {"owner": "Owner", "technician": "Technician", "manufacturer": "Manufacturer"}
 
 
@@ -141,6 +189,7 @@ def actor(name: str) -> str:
         "owner": "The owner",
         "technician": "The technician",
         "manufacturer": "The manufacturer",
+        "operator": "Somebody at the command line",
         "link": "The owner, by the link in the message",
     }.get(kind, name)
 

@@ -113,6 +113,11 @@ def duration(value: timedelta) -> str:
     return f"{minutes} minutes"
 
 
+def json_text(value: object) -> str:
+    """Write a JSON value for people: a text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def json_block(value: object) -> Markup:
     """Write JSON that may stand in a page: no text in it can end the block."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain)

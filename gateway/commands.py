@@ -19,6 +19,7 @@ from core.terminal import show_table
 from gateway import service
 from gateway.broker import sync_broker
 from gateway.broker import write_broker_files as write_files
+from gateway.device_commands import commands as device_commands
 from gateway.records import (
     DeviceCredential,
     DeviceDraft,
@@ -28,6 +29,7 @@ from gateway.records import (
     SiteDraft,
 )
 from gateway.sheet import parse_sheet, sheet_path
+from gateway.twin.commands import device_config, product_config
 from gateway.worker import run as run_gateway
 
 
@@ -99,7 +101,7 @@ def product_show(name: str) -> None:
 
 @click.group()
 def device() -> None:
-    """Let devices in, and shut them out."""
+    """Let devices in, shut them out, configure them, and tell them to do something."""
 
 
 @device.command("add")
@@ -217,6 +219,16 @@ def device_rotate(name: str, as_json: bool) -> None:
     _show_credential(settings, credential, as_json=as_json)
 
 
+product.add_command(product_config)
+for _command in (
+    device_config,
+    device_commands.give,
+    device_commands.list_commands,
+    device_commands.cancel,
+):
+    device.add_command(_command)
+
+
 @click.group()
 def broker() -> None:
     """The files that Mosquitto reads."""
@@ -255,12 +267,12 @@ def broker_sync() -> None:
 
 @click.group()
 def gateway() -> None:
-    """Sessions of devices: who is there."""
+    """Sessions of devices: who is there, and what they are told."""
 
 
 @gateway.command("run")
 def gateway_run() -> None:
-    """Keep the presence of all devices and the broker's password file up to date, until stopped."""
+    """Keep presence and the broker's password file up to date, and talk with devices, until stopped."""
     sys.exit(run_gateway(load_settings()))
 
 

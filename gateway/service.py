@@ -24,6 +24,7 @@ from gateway.records import (
 )
 from gateway.sheet import parse_sheet
 from gateway.topics import DEVICE_NAME, shard_of
+from gateway.twin.service import take_over_defaults
 
 _TOKEN_BYTES = 24  # 192 bits: too many to guess, so the broker's cheap hash is enough
 _DEVICES_MAX = 100_000
@@ -56,6 +57,7 @@ def register_product(
             )
             store.create_telemetry(connection, product, chunk=chunk_interval(product))
             store.add_columns(connection, product, product.metrics)
+            take_over_defaults(connection, product, product_id=product_id, now=now)
             return RegisteredProduct(
                 id=product_id,
                 name=product.name,
@@ -77,6 +79,7 @@ def register_product(
                 now=now,
             )
             store.add_columns(connection, product, added)
+            take_over_defaults(connection, product, product_id=product_id, now=now)
     return RegisteredProduct(
         id=product_id,
         name=product.name,

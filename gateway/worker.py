@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from core.clock import monotonic_s, wall_now
 from core.endpoints import database_url, mqtt_endpoint
+from core.failpoint import failpoint
 from core.log import get_logger
 from core.pool import Pool, make_pool
 from core.settings import Settings
@@ -21,8 +22,10 @@ from gateway import store
 from gateway.broker import GATEWAY_USER, sync_broker
 from gateway.broker_line import Arrival, BrokerLine
 from gateway.desk import Desk, Incoming, Outgoing
+from gateway.device_commands.desk import CommandDesk
 from gateway.presence_desk import PresenceDesk
 from gateway.topics import parse_topic
+from gateway.twin.desk import TwinDesk
 
 log = get_logger("gateway")
 
@@ -33,7 +36,7 @@ _BACK_OFF_MAX_S = 10.0
 
 def desks() -> tuple[Desk, ...]:
     """Return every subject of the gateway, in the order in which they see a message."""
-    return (PresenceDesk(),)
+    return (PresenceDesk(), TwinDesk(), CommandDesk())
 
 
 def run(settings: Settings) -> int:
@@ -65,7 +68,10 @@ def _loop(
         waiting = waiting or line.take()
         try:
             watch.tick(pool)
-            line.publish(office.work(pool, waiting))
+            answers = office.work(pool, waiting)
+            if answers:
+                failpoint("gateway.after_commit")
+            line.publish(answers)
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
             if back_off_s == 0.0:
                 log.warning("database.away", reason=str(error).strip())

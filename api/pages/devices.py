@@ -12,6 +12,8 @@ from api.pages.charted import now_label, part_chart
 from api.pages.render import render
 from api.rest.model import DeviceName
 from api.store import DeviceFilter, TicketFilter
+from gateway.device_commands import service as device_commands
+from gateway.twin import service as twin
 
 router = APIRouter(include_in_schema=False)
 
@@ -76,6 +78,8 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
                 end=device.measured_through + product.interval,
                 points=_POINTS,
             )
+    is_ours = person.role == "manufacturer"
+    commands = device_commands.commands(context.pool, device=name, limit=1) if is_ours else []
     now = device.event_now or context.clock()
     return render(
         request,
@@ -92,6 +96,9 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         metric=metric,
         detections=detections,
         tickets=tickets,
+        config=twin.configuration(context.pool, name=name) if is_ours else None,
+        settings={setting.name: setting for setting in product.settings},
+        last_command=commands[0] if commands else None,
         raw=raw_metric,
         days=days,
         raw_chart=evidence.raw_chart(

@@ -67,6 +67,7 @@ def _environment() -> Environment:
         duration=written.duration,
         ago=written.ago,
         json_block=written.json_block,
+        json_text=written.json_text,
     )
     return environment
 

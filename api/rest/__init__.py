@@ -1,7 +1,9 @@
 """The REST interface under /api/v1, and the two addresses that a supervisor asks."""
 
 from api.rest import (
+    configuration,
     dead_letters,
+    device_commands,
     devices,
     health,
     links,
@@ -20,6 +22,8 @@ ROUTERS = (
     products.router,
     technicians.router,
     devices.router,
+    configuration.router,
+    device_commands.router,
     tickets.router,
     work_orders.router,
     links.router,

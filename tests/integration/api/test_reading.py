@@ -21,6 +21,7 @@ PAGES = {
         "/devices/hp-0000",
         "/devices/hp-0000?part=filter_clogged&metric=fan_current_a&raw=power_w&days=30",
         "/devices/hp-0011",
+        "/devices/hp-0011/settings",
         "/tickets",
         "/tickets?state=unfinished",
         "/tickets?state=resolved&before=8",

@@ -1,0 +1,1 @@
+"""What devices are told to do once: docs/decisions/0019-configuration-and-commands.md."""

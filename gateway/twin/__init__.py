@@ -1,0 +1,1 @@
+"""Desired and reported configuration of devices: docs/decisions/0019-configuration-and-commands.md."""
