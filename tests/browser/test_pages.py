@@ -29,6 +29,7 @@ PAGES = {
         "/devices",
         "/devices/hp-0000",
         "/devices/hp-0011",
+        "/devices/hp-0000/settings",
         "/tickets",
         "/tickets/1",
         "/tickets/7",

@@ -4,10 +4,14 @@ import json
 import re
 
 from core.settings import PROJECT_ROOT
+from core.units import from_epoch_ms
 from gateway.codecs import Telemetry, decode
 from gateway.desk import Incoming
+from gateway.device_commands.messages import Answer, command_message, read_answer
+from gateway.device_commands.records import DueCommand
 from gateway.presence import read_change
 from gateway.sheet import parse_sheet
+from gateway.twin.merging import Report, config_payload, read_report
 
 _REFERENCE = PROJECT_ROOT / "docs" / "reference"
 _WIRE = (_REFERENCE / "wire-format.md").read_text(encoding="utf-8")
@@ -65,6 +69,27 @@ def test_birth_and_will_are_read_as_one_session() -> None:
 
 def test_the_stored_example_counts_by_boot_and_seq() -> None:
     assert json.loads(_payload_of("stored")) == {"boot": 12, "seq": 345}
+
+
+def test_the_examples_of_configuration_and_commands_are_what_is_sent_and_read() -> None:
+    config, command = (json.loads(_payload_of(kind)) for kind in ("config", "command"))
+    due = DueCommand(
+        id=command["id"],
+        device="hp-1",
+        shard=10,
+        name=command["name"],
+        args=command["args"],
+        deadline_at=from_epoch_ms(command["deadline"]),
+        state="queued",
+        tries=0,
+    )
+
+    assert json.loads(config_payload(config["version"], config["desired"])) == config
+    assert json.loads(command_message(due).payload) == command
+    assert read_report(_said("reported")) == Report(version=7, reported={"target_c": 21.5})
+    assert read_answer(_said("answer")) == Answer(
+        id="c-5f3a91c2", state="done", result={"blinked": 60}
+    )
 
 
 def test_the_sheet_of_the_page_parses_whole() -> None:
