@@ -14,6 +14,7 @@ from api.rest.model import DeviceName
 from api.store import DeviceFilter, TicketFilter
 from gateway.device_commands import service as device_commands
 from gateway.twin import service as twin
+from ingest.rollups.history import history
 
 router = APIRouter(include_in_schema=False)
 
@@ -54,7 +55,7 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
     part: Annotated[str, Query(max_length=64)] = "",
     metric: Annotated[str, Query(max_length=64)] = "",
     raw: Annotated[str, Query(max_length=64)] = "",
-    days: Annotated[int, Query(ge=1, le=60)] = 3,
+    days: Annotated[int, Query(ge=1, le=3660)] = 3,
 ) -> HTMLResponse:
     with context.pool.connection() as connection:
         device = store.device(connection, name, person=person, now=context.clock())
@@ -69,15 +70,18 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         raw_metric = next((m for m in product.metrics if m.name == raw), product.metrics[0])
         samples: list[records.Bucket] = []
         if device.measured_through is not None:
-            samples = store.samples(
+            end = device.measured_through + product.interval
+            found = history(
                 connection,
-                device.id,
                 product,
+                device.id,
                 metric=raw_metric.name,
-                begin=device.measured_through - timedelta(days=days),
-                end=device.measured_through + product.interval,
+                begin=end - timedelta(days=days),
+                end=end,
                 points=_POINTS,
             )
+            buckets = [records.Bucket(at=s.at, low=s.low, high=s.high) for s in found.steps]
+            samples = store.with_gaps(buckets, found.step)
     is_ours = person.role == "manufacturer"
     commands = device_commands.commands(context.pool, device=name, limit=1) if is_ours else []
     now = device.event_now or context.clock()

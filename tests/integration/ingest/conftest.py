@@ -40,7 +40,7 @@ class Ingest:
     ) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-m", "core.cli", *arguments],
-            env=self._environment(failpoint=failpoint, shards=shards),
+            env=self.environment(failpoint=failpoint, shards=shards),
         )
         self.processes.append(process)
         return process
@@ -49,7 +49,7 @@ class Ingest:
         """Run a command that must succeed; returns what it prints."""
         done = subprocess.run(
             [sys.executable, "-m", "core.cli", *arguments],
-            env=self._environment(failpoint="", shards="0/1"),
+            env=self.environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -57,7 +57,7 @@ class Ingest:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _environment(self, *, failpoint: str, shards: str) -> dict[str, str]:
+    def environment(self, *, failpoint: str = "", shards: str = "0/1") -> dict[str, str]:
         given = {
             "runtime_dir": self.settings.runtime_dir,
             "database_url": self.settings.database_url,
