@@ -33,6 +33,9 @@ _PACKET_MAX = 70_000
 _CONFIG = "mosquitto.conf"
 _ACL = "acl"
 _PASSWORDS = "passwords"
+_OWN = ".own"
+"""Ending of the files beside the access list and the password file whose lines are taken over into
+them: users of the operator's own, a bridge for instance. Their names have a dot, as no device's has."""
 
 
 def ingest_user(part: int) -> str:
@@ -73,9 +76,30 @@ def write_broker_files(
     directory.mkdir(parents=True, exist_ok=True)
     text = configuration(directory, port=port, host=host, run_as=run_as, data=data)
     _replace(directory / _CONFIG, text)
-    _replace(directory / _ACL, access_list())
+    _replace(directory / _ACL, access_list() + _own_text(directory / _ACL))
     devices = [line for line in _lines(directory / _PASSWORDS) if not _is_service(line)]
-    _replace(directory / _PASSWORDS, _password_file(settings, devices))
+    _replace(
+        directory / _PASSWORDS,
+        _password_file(settings, devices) + _own_text(directory / _PASSWORDS),
+    )
+
+
+def let_user_in(directory: Path, user: BrokerUser, *, topics: Sequence[str]) -> None:
+    """Give a user of the operator's own access; it lasts, and counts from the next `sync_broker` on.
+
+    Parameters
+    ----------
+    directory : Path
+        The broker's folder.
+    user : BrokerUser
+        Its name has a dot, so that it can be no device's.
+    topics : sequence of str
+        Lines of an access list without their first word: `read fc/+/+/telemetry`.
+    """
+    assert "." in user.name
+    rights = "".join(f"topic {topic}\n" for topic in topics)
+    for name, text in ((_ACL, f"\nuser {user.name}\n{rights}"), (_PASSWORDS, f"{_line(user)}\n")):
+        _replace(directory / f"{name}{_OWN}", _own_text(directory / name) + text)
 
 
 def sync_broker(pool: Pool, settings: Settings) -> bool:
@@ -93,8 +117,11 @@ def sync_broker(pool: Pool, settings: Settings) -> bool:
         users = store.broker_users(connection)
     directory = broker_dir(settings)
     directory.mkdir(parents=True, exist_ok=True)
-    _replace(directory / _ACL, access_list())
-    _replace(directory / _PASSWORDS, _password_file(settings, map(_line, users)))
+    _replace(directory / _ACL, access_list() + _own_text(directory / _ACL))
+    _replace(
+        directory / _PASSWORDS,
+        _password_file(settings, map(_line, users)) + _own_text(directory / _PASSWORDS),
+    )
     if settings.broker_dir and Path(settings.broker_dir) != runtime_paths(settings).broker:
         return False
     try:
@@ -199,6 +226,10 @@ def _lines(file: Path) -> Sequence[str]:
         return file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return ()
+
+
+def _own_text(file: Path) -> str:
+    return "".join(f"{line}\n" for line in _lines(file.with_name(f"{file.name}{_OWN}")))
 
 
 def _replace(file: Path, text: str) -> None:

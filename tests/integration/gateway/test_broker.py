@@ -11,8 +11,15 @@ from core.endpoints import mqtt_endpoint
 from core.pool import Pool
 from core.settings import Settings
 from gateway import service
-from gateway.broker import GATEWAY_USER, ingest_user, sync_broker, write_broker_files
-from gateway.records import DeviceCredential, DeviceDraft
+from gateway.broker import (
+    GATEWAY_USER,
+    ingest_user,
+    let_user_in,
+    sync_broker,
+    write_broker_files,
+)
+from gateway.passwords import hash_password
+from gateway.records import BrokerUser, DeviceCredential, DeviceDraft
 from tests.integration.gateway.client import Device, RefusedError
 from tests.integration.gateway.sheets import SMALL
 
@@ -150,3 +157,18 @@ def test_writing_the_files_again_keeps_the_devices(broker: Any, pair: Credential
     with Device.of(broker, pair[0]):
         pass
     assert (broker.directory / "passwords").stat().st_mode & 0o007 == 0
+
+
+def test_a_user_of_the_operators_own_outlives_a_change_of_credentials(
+    broker: Any, pool: Pool, runtime_settings: Settings, pair: Credentials
+) -> None:
+    bridge = BrokerUser(name="acme.bridge", password_hash=hash_password("a secret"))
+    let_user_in(broker.directory, bridge, topics=["read fc/+/+/telemetry"])
+
+    service.rotate_credential(pool, name=pair[0].name, now=wall_now())
+    sync_broker(pool, runtime_settings)
+
+    with Device(broker.host, broker.port, "acme.bridge", "a secret") as client:
+        assert client.publish({}, topic="fc/00/ada/telemetry") == DENIED
+    for name in ("acl.own", "passwords.own"):
+        (broker.directory / name).unlink()
