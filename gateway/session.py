@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import mqtt5
 import msgspec
+import numpy as np
 
 from core.clock import monotonic_s, pause
 from core.endpoints import MqttEndpoint
@@ -40,6 +41,9 @@ _REFUSED = (
     mqtt5.ConnAckReasonCode.CLIENT_ID_NOT_VALID,
 )
 _FAILURE = 0x80
+_PUBACK = np.dtype([("head", ">u2"), ("id", ">u2")])
+_PUBACK_HEAD = 0x4002
+"""PUBACK, two more bytes: success needs no reason code."""
 
 
 class BrokerAwayError(RetryableError):
@@ -151,9 +155,12 @@ class Session:
 
     def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         """Acknowledge messages in the given order, which must be the order of arrival."""
-        packets = [mqtt5.PubAckPacket(a.packet_id).write() for a in arrivals if a.packet_id]
-        if packets:
-            self._send(b"".join(packets))
+        ids = np.fromiter((a.packet_id for a in arrivals if a.packet_id), dtype=np.uint16)
+        if len(ids):
+            packets = np.empty(len(ids), dtype=_PUBACK)
+            packets["head"] = _PUBACK_HEAD
+            packets["id"] = ids
+            self._send(packets.tobytes())
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Publish at QoS 0: sent once, not kept for anybody who is away."""

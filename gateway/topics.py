@@ -32,6 +32,11 @@ def topic_of(device: str, *, shard: int, kind: str) -> str:
     return f"fc/{shard:02x}/{device}/{kind}"
 
 
+def stored_topic(telemetry_topic: str) -> str:
+    """Return the topic on which the sender of a telemetry message is answered."""
+    return telemetry_topic.removesuffix("telemetry") + "stored"
+
+
 def parse_topic(topic: str) -> Topic | None:
     """Read a topic; None when it is none of ours."""
     match = _TOPIC.fullmatch(topic)

@@ -4,11 +4,11 @@ A crash before the COMMIT leaves nothing behind, a crash after it leaves a batch
 every write here may be repeated.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
-import msgspec
 from psycopg import errors
 
 from core.failpoint import failpoint
@@ -16,12 +16,10 @@ from core.pool import Connection
 from gateway.session import Arrival
 from ingest import store
 from ingest.door import admit
-from ingest.records import Admission, Refusal, Refused, Span, StreamKey
+from ingest.fleet import Advances, StreamTable
+from ingest.records import NEVER_MS, Admission, Refusal, Refused
 from ingest.registry import RegistryCache
-from ingest.streams import Advance, Stream, advance
 
-_STREAMS_MAX = 100_000
-"""Streams kept in memory; beyond it all are forgotten and read again when they are needed."""
 PERMANENT = (
     errors.DataError,
     errors.IntegrityError,
@@ -32,6 +30,15 @@ PERMANENT = (
 """Errors that the same rows would meet again."""
 
 
+class Confirmation(NamedTuple):
+    """What is to be told to a device."""
+
+    topic: str
+    """Of its telemetry."""
+    boot: int
+    seq: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """What became of a batch."""
@@ -39,7 +46,7 @@ class Stored:
     rows: int
     messages: int
     refused: int
-    confirmations: Sequence[tuple[StreamKey, int]]
+    confirmations: Sequence[Confirmation]
 
 
 class BatchWriter:
@@ -47,7 +54,7 @@ class BatchWriter:
 
     def __init__(self, registry: RegistryCache) -> None:
         self.registry = registry
-        self._streams: dict[StreamKey, Stream] = {}
+        self._streams = StreamTable()
 
     def write(
         self, connection: Connection, arrivals: Sequence[Arrival], *, now: datetime, now_s: float
@@ -99,14 +106,12 @@ class BatchWriter:
         failpoint("ingest.before_commit")
         connection.commit()
         failpoint("ingest.after_commit")
-        self._settle(advances)
+        self._streams.settle(advances)
         return Stored(
             rows=admission.rows,
             messages=len(arrivals),
             refused=len(admission.refused),
-            confirmations=[
-                (key, found.confirm) for key, found in advances.items() if found.confirm is not None
-            ],
+            confirmations=_confirmations(arrivals, advances),
         )
 
     def _admit(
@@ -114,38 +119,26 @@ class BatchWriter:
     ) -> Admission:
         self.registry.prepare(connection, arrivals, now_s=now_s)
         admission = admit(arrivals, self.registry, now=now)
-        is_unknown = any(r.reason is Refusal.UNKNOWN_METRIC for r in admission.refused)
-        if is_unknown and self.registry.refresh_sheets(connection, now_s=now_s):
-            admission = admit(arrivals, self.registry, now=now)
+        if any(r.reason is Refusal.UNKNOWN_METRIC for r in admission.refused):
+            self.registry.refresh_sheets(connection, now_s=now_s)
+            products = self.registry.products
+            if any(products.get(name) is not used for name, used in admission.products.items()):
+                admission = admit(arrivals, self.registry, now=now)
         return admission
 
     def _fill(
         self, connection: Connection, admission: Admission, *, now: datetime, is_merge: bool
-    ) -> Mapping[StreamKey, Advance]:
-        self._know(connection, admission)
+    ) -> Advances:
+        unknown = self._streams.unknown(admission.messages)
+        known = store.load_streams(connection, unknown) if unknown else {}
         write_samples = store.merge_samples if is_merge else store.copy_samples
-        for name, blocks in admission.columns.items():
-            write_samples(connection, admission.products[name], blocks)
+        for name, columns in admission.columns.items():
+            write_samples(connection, admission.products[name], columns)
         store.add_dead_letters(connection, admission.refused)
-        advances = advance(self._streams, admission.numbered)
+        advances = self._streams.advance(admission.messages, known)
         store.save_streams(connection, advances)
-        through_ms = _through_ms(admission, advances)
-        for device_id, through in through_ms.items():
-            admission.spans.setdefault(device_id, Span(oldest_ms=through))
-        store.save_progress(connection, admission.spans, through_ms, now=now)
+        store.save_progress(connection, advances.spans, now=now)
         return advances
-
-    def _know(self, connection: Connection, admission: Admission) -> None:
-        if len(self._streams) > _STREAMS_MAX:
-            self._streams.clear()
-        wanted = {(message.device_id, message.boot) for message in admission.numbered}
-        unknown = [key for key in wanted if key not in self._streams]
-        if unknown:
-            self._streams |= store.load_streams(connection, unknown)
-
-    def _settle(self, advances: Mapping[StreamKey, Advance]) -> None:
-        for key, found in advances.items():
-            self._streams[key] = found.stream
 
 
 def refused_by_database(
@@ -160,24 +153,29 @@ def refused_by_database(
         detail=reason[:300],
         received_at=now,
     )
-    for message in admission.numbered:
-        message.newest_ms = None
-    return Admission(refused=[refused], numbered=admission.numbered, products=admission.products)
+    messages = admission.messages
+    return Admission(
+        columns={},
+        refused=[refused],
+        messages=replace(
+            messages,
+            samples=messages.samples * 0,
+            values=messages.values * 0,
+            oldest_ms=messages.oldest_ms * 0 - NEVER_MS,
+            newest_ms=messages.newest_ms * 0 + NEVER_MS,
+        ),
+        products=admission.products,
+    )
 
 
-def confirmation(boot: int, seq: int) -> bytes:
-    """Return the payload of a `stored` message."""
-    return msgspec.json.encode({"boot": boot, "seq": seq})
-
-
-def _through_ms(admission: Admission, advances: Mapping[StreamKey, Advance]) -> dict[int, int]:
-    """Return how far each device's history reaches without a gap, as far as this batch knows."""
-    through: dict[int, int] = {}
-    for (device_id, _), found in advances.items():
-        if found.newest_ms is not None:
-            through[device_id] = max(found.newest_ms, through.get(device_id, found.newest_ms))
-    for device_id, span in admission.spans.items():
-        newest = span.newest_unnumbered_ms
-        if newest is not None:
-            through[device_id] = max(newest, through.get(device_id, newest))
-    return through
+def _confirmations(arrivals: Sequence[Arrival], advances: Advances) -> list[Confirmation]:
+    chosen = advances.is_confirmed
+    return [
+        Confirmation(arrivals[place].topic, boot, seq)
+        for place, boot, seq in zip(
+            advances.places[chosen].tolist(),
+            advances.boots[chosen].tolist(),
+            advances.confirm[chosen].tolist(),
+            strict=True,
+        )
+    ]

@@ -1,31 +1,42 @@
 """Decides which messages may come in. Pure; the same code for the hot path and for one replayed letter.
 
-A message is accepted or refused as a whole. A message is taken apart once; ranges and times are then
-checked column by column for the whole batch, which costs a tenth of checking value by value.
+A message is accepted or refused as a whole. Anatomy of a batch:
+
+1. `Door.take` opens message after message. One that the product's typed reader takes goes into the
+   `_Lot` of its product: per message its place in the batch, device, boot, seq, low, number of
+   samples and of quotation marks; per sample its time and one value for each metric of the sheet
+   (NaN: absent). What the reader does not take is decoded and judged on the spot.
+2. `Door.close` turns each lot into arrays and looks for trouble in all messages at once: a tenth of
+   the cost of looking value by value. It does not say what the trouble is: the few messages
+   concerned are decoded again and judged alone (`ingest.judge`), so that a reason never depends on
+   the batch, and their rows are left out.
+3. What comes out is an `Admission`: `columns`, the accepted samples of each product, to be copied;
+   `refused`, the dead letters; and `messages`, parallel arrays with one entry per message of a known
+   device, accepted or refused: device_ids, boots, seqs, lows, samples, values, oldest_ms, newest_ms.
+   Whatever is to be decided per device or per message (streams, progress, limits, lateness) is
+   decided from these arrays and needs no second look at a payload.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import fields
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.product import Product
-from core.units import to_epoch_ms
-from gateway.codecs import (
-    PAYLOAD_MAX,
-    SAMPLES_MAX,
-    CodecError,
-    Telemetry,
-    decode,
-    salvage_numbers,
-)
+from core.units import EPOCH, to_epoch_ms
+from gateway.codecs import PAYLOAD_MAX, CodecError, Telemetry, decode, salvage_numbers
+from gateway.codecs.typed import NOT_TAKEN
 from gateway.session import Arrival
 from gateway.topics import parse_topic
-from ingest.records import Admission, Columns, Device, Numbered, Refusal, Refused, Span
+from ingest.judge import Fault, fault_of, time_window
+from ingest.lots import ClosedLot, Lot
+from ingest.records import NEVER_MS, NO_BOOT, Admission, Columns, Device, Messages, Refusal, Refused
 
 _DETAIL_MAX = 300
+_TOPIC_MAX = 200
+_STRANGER = Fault(Refusal.UNKNOWN_DEVICE, "no such device, or not on this topic")
 
 
 class Registry(Protocol):
@@ -50,235 +61,142 @@ def admit(arrivals: Sequence[Arrival], registry: Registry, *, now: datetime) -> 
     now : datetime
         Time of arrival: the time window of every product hangs on it.
     """
-    return _Door(arrivals, registry, now).admit()
+    door = Door(registry)
+    door.take(arrivals, now=now)
+    return door.close()
 
 
-class _Shape:
-    """Samples of one product with the same metrics in the same order, while they are gathered."""
+class Door:
+    """Takes the messages of one batch as they come, and says in the end what became of them."""
 
-    __slots__ = ("device_ids", "flat", "metrics", "order", "product", "times_ms")
-
-    def __init__(self, product: Product, metrics: tuple[str, ...]) -> None:
-        self.product = product
-        self.metrics = metrics
-        self.device_ids: list[int] = []
-        self.times_ms: list[int] = []
-        self.flat: list[float] = []
-        self.order: list[int] = []
-
-
-class _Door:
-    def __init__(self, arrivals: Sequence[Arrival], registry: Registry, now: datetime) -> None:
-        self._arrivals = arrivals
+    def __init__(self, registry: Registry) -> None:
+        self.arrivals: list[Arrival] = []
         self._registry = registry
-        self._now = now
-        self._now_ms = to_epoch_ms(now)
-        self._shapes: dict[str, dict[tuple[str, ...], _Shape]] = {}
-        self._read: list[tuple[Device, Telemetry] | None] = []
-        self._why: dict[int, tuple[Refusal, str]] = {}
+        self._lots: dict[str, Lot] = {}
+        self._faults: dict[int, tuple[Fault, int]] = {}
+        """By place: what is wrong, and the device's id; 0: unknown."""
+        self._now = EPOCH
+        self._now_ms = 0
 
-    def admit(self) -> Admission:
-        for place, arrival in enumerate(self._arrivals):
-            self._read.append(self._open(place, arrival))
-        blocks = [self._block(shape) for of in self._shapes.values() for shape in of.values()]
-        admission = Admission(products=dict(self._registry.products))
-        bad = np.fromiter(self._why, dtype=np.int64, count=len(self._why))
-        for shape, block in blocks:
-            kept = _without(block, bad)
-            if len(kept.times_ms):
-                admission.columns.setdefault(shape.product.name, []).append(kept)
-        for place in range(len(self._arrivals)):
-            self._account(place, admission)
-        return admission
+    def take(self, arrivals: Sequence[Arrival], *, now: datetime) -> None:
+        """Take the next messages."""
+        self._now, self._now_ms = now, to_epoch_ms(now)
+        device_of, lots = self._registry.device_of, self._lots
+        first = len(self.arrivals)
+        self.arrivals += arrivals
+        for place, arrival in enumerate(arrivals, first):
+            device = device_of(arrival.topic)
+            if device is None:
+                self._faults[place] = (_STRANGER, 0)
+                continue
+            lot = lots.get(device.product) or self._new_lot(device.product)
+            payload = arrival.payload
+            if len(payload) <= PAYLOAD_MAX:
+                try:
+                    if lot.add_typed(place, device.id, payload):
+                        continue
+                except NOT_TAKEN:
+                    pass
+            self._take_other(place, device.id, payload, lot)
 
-    def _open(self, place: int, arrival: Arrival) -> tuple[Device, Telemetry] | None:
-        device = self._registry.device_of(arrival.topic)
-        if device is None:
-            self._refuse(place, Refusal.UNKNOWN_DEVICE, "no such device, or not on this topic")
-            return None
-        if len(arrival.payload) > PAYLOAD_MAX:
-            self._refuse(
-                place, Refusal.TOO_LARGE, f"{len(arrival.payload)} bytes, more than {PAYLOAD_MAX}"
-            )
-            return None
+    def close(self) -> Admission:
+        """Return what became of the messages; the door takes no more."""
+        columns: dict[str, Columns] = {}
+        messages: list[Messages] = []
+        for name, lot in self._lots.items():
+            if not lot.places:
+                continue
+            window_ms = time_window(lot.product, now_ms=self._now_ms)
+            closed = ClosedLot(lot, window_ms=window_ms)
+            for place, device_id in closed.bad():
+                fault = self._fault(self.arrivals[place].payload, lot)
+                self._faults[place] = (fault, device_id)
+            found = closed.columns()
+            if found is not None:
+                columns[name] = found
+                messages.append(closed.messages())
+        letters = sorted(self._faults.items())
+        messages.append(self._refused_messages(letters))
+        return Admission(
+            columns=columns,
+            refused=[self._letter(place, fault) for place, (fault, _) in letters],
+            messages=_in_order(messages),
+            products={name: lot.product for name, lot in self._lots.items()},
+        )
+
+    def _new_lot(self, product: str) -> Lot:
+        lot = self._lots[product] = Lot(self._registry.products[product])
+        return lot
+
+    def _take_other(self, place: int, device_id: int, payload: bytes, lot: Lot) -> None:
+        """Take a message that is not for the typed reader."""
+        read = self._read(payload, lot)
+        if isinstance(read, Fault):
+            self._faults[place] = (read, device_id)
+        else:
+            lot.add_decoded(place, device_id, read)
+
+    def _read(self, payload: bytes, lot: Lot) -> Telemetry | Fault:
+        if len(payload) > PAYLOAD_MAX:
+            return Fault(Refusal.TOO_LARGE, f"{len(payload)} bytes, more than {PAYLOAD_MAX}")
         try:
-            message = decode(arrival.payload, arrived_ms=self._now_ms)
+            message = decode(payload, arrived_ms=self._now_ms)
         except CodecError as error:
-            self._refuse(place, Refusal.UNREADABLE, str(error))
-            return None
-        samples = message.samples
-        if not samples:
-            self._refuse(place, Refusal.NO_SAMPLES, "no samples")
-        elif len(samples) > SAMPLES_MAX:
-            self._refuse(
-                place, Refusal.TOO_MANY_SAMPLES, f"{len(samples)} samples, more than {SAMPLES_MAX}"
-            )
-        else:
-            self._gather(place, device, message)
-        return device, message
+            return Fault(Refusal.UNREADABLE, str(error))
+        return fault_of(message, lot.product, now_ms=self._now_ms) or message
 
-    def _gather(self, place: int, device: Device, message: Telemetry) -> None:
-        shapes = self._shapes.setdefault(device.product, {})
-        device_id = device.id
-        for ts, values in message.samples:
-            metrics = tuple(values)
-            shape = shapes.get(metrics)
-            if shape is None:
-                shape = self._new_shape(place, device, metrics)
-                if shape is None:
-                    return
-                shapes[metrics] = shape
-            shape.flat.extend(values.values())
-            shape.device_ids.append(device_id)
-            shape.times_ms.append(ts)
-            shape.order.append(place)
+    def _fault(self, payload: bytes, lot: Lot) -> Fault:
+        """Say what is wrong with a message of a closed lot."""
+        read = self._read(payload, lot)
+        if isinstance(read, Fault):
+            return read
+        # Kept as a dead letter, so nothing is lost, and no batch is held up for ever.
+        return Fault(Refusal.UNREADABLE, "refused with its batch, though nothing is wrong with it")
 
-    def _new_shape(self, place: int, device: Device, metrics: tuple[str, ...]) -> _Shape | None:
-        product = self._registry.products[device.product]
-        known = {metric.name for metric in product.metrics}
-        unknown = [name for name in metrics if name not in known]
-        if unknown:
-            detail = f"{product.name} has no metric {', '.join(unknown[:5])}"
-            self._refuse(place, Refusal.UNKNOWN_METRIC, detail)
-            return None
-        if not metrics:
-            self._refuse(place, Refusal.NO_SAMPLES, "a sample without a value")
-            return None
-        return _Shape(product, metrics)
-
-    def _block(self, shape: _Shape) -> tuple[_Shape, Columns]:
-        """Turn a shape into arrays and refuse the messages whose values it does not allow."""
-        width = len(shape.metrics)
-        values = np.array(shape.flat, dtype=np.float64).reshape(-1, width)
-        block = Columns(
-            metrics=shape.metrics,
-            device_ids=np.array(shape.device_ids, dtype=np.int64),
-            times_ms=np.array(shape.times_ms, dtype=np.int64),
-            values=values,
-            order=np.array(shape.order, dtype=np.int64),
-        )
-        self._check_ranges(shape, block)
-        self._check_times(shape.product, block)
-        return shape, block
-
-    def _check_ranges(self, shape: _Shape, block: Columns) -> None:
-        metrics = [shape.product.metric(name) for name in shape.metrics]
-        low = np.array([metric.low for metric in metrics])
-        high = np.array([metric.high for metric in metrics])
-        fits = (block.values >= low) & (block.values <= high)  # NaN fits nowhere
-        if fits.all():
-            return
-        for row in _first_of_each(np.flatnonzero(~fits.all(axis=1)), block):
-            column = int(np.argmin(fits[row]))
-            metric, value = metrics[column], block.values[row, column]
-            self._refuse(
-                int(block.order[row]),
-                Refusal.OUT_OF_RANGE,
-                f"{metric.name} = {value:g} is not in [{metric.low:g}, {metric.high:g}] {metric.unit}",
-            )
-
-    def _check_times(self, product: Product, block: Columns) -> None:
-        oldest_ms = self._now_ms - product.history_max // timedelta(milliseconds=1)
-        newest_ms = self._now_ms + product.future_max // timedelta(milliseconds=1)
-        for row in _first_of_each(np.flatnonzero(block.times_ms < oldest_ms), block):
-            self._refuse(
-                int(block.order[row]),
-                Refusal.TOO_OLD,
-                f"ts {block.times_ms[row]} is older than the {product.history_max.days} days allowed",
-            )
-        for row in _first_of_each(np.flatnonzero(block.times_ms > newest_ms), block):
-            self._refuse(
-                int(block.order[row]),
-                Refusal.IN_FUTURE,
-                f"ts {block.times_ms[row]} is ahead of the clock (ts is in milliseconds)",
-            )
-
-    def _refuse(self, place: int, reason: Refusal, detail: str) -> None:
-        self._why.setdefault(place, (reason, detail.replace("\0", "\\0")[:_DETAIL_MAX]))
-
-    def _account(self, place: int, admission: Admission) -> None:
-        """Note a message's place in its stream, and what came of it."""
-        read = self._read[place]
-        if place in self._why:
-            self._account_refused(place, read, admission)
-            return
-        assert read is not None
-        device, message = read
-        samples = message.samples
-        if len(samples) == 1:
-            oldest = newest = samples[0][0]
-        else:
-            times = [sample[0] for sample in samples]
-            oldest, newest = min(times), max(times)
-        span = admission.spans.get(device.id)
-        if span is None:
-            span = admission.spans[device.id] = Span(oldest_ms=oldest)
-        span.samples += len(samples)
-        span.oldest_ms = min(span.oldest_ms, oldest)
-        if message.boot is None:
-            before = span.newest_unnumbered_ms
-            span.newest_unnumbered_ms = newest if before is None else max(before, newest)
-            return
-        admission.numbered.append(
-            Numbered(
-                device_id=device.id,
-                boot=message.boot,
-                seq=message.seq,
-                low=message.low,
-                newest_ms=newest,
-            )
-        )
-
-    def _account_refused(
-        self, place: int, read: tuple[Device, Telemetry] | None, admission: Admission
-    ) -> None:
-        arrival = self._arrivals[place]
-        reason, detail = self._why[place]
-        device = read[0] if read else self._registry.device_of(arrival.topic)
+    def _letter(self, place: int, fault: Fault) -> Refused:
+        arrival = self.arrivals[place]
         topic = parse_topic(arrival.topic)
-        admission.refused.append(
-            Refused(
-                device_name=device.name if device else (topic.device if topic else ""),
-                topic=arrival.topic.replace("\0", "\\0")[:200],
-                payload=arrival.payload,
-                reason=reason,
-                detail=detail,
-                received_at=self._now,
-            )
-        )
-        if device is None:
-            return
-        if read and read[1].boot is not None:
-            numbers = (read[1].boot, read[1].seq, read[1].low)
-        else:
-            found = salvage_numbers(arrival.payload)
-            if found is None:
-                return
-            numbers = found
-        boot, seq, low = numbers
-        admission.numbered.append(
-            Numbered(device_id=device.id, boot=boot, seq=seq, low=low, newest_ms=None)
+        return Refused(
+            device_name=topic.device if topic else "",
+            topic=arrival.topic.replace("\0", "\\0")[:_TOPIC_MAX],
+            payload=arrival.payload,
+            reason=fault.reason,
+            detail=fault.detail.replace("\0", "\\0")[:_DETAIL_MAX],
+            received_at=self._now,
         )
 
+    def _refused_messages(self, letters: Sequence[tuple[int, tuple[Fault, int]]]) -> Messages:
+        """A refused message has a place in its stream too, if its number can still be read."""
+        found = []
+        for place, (_, device_id) in letters:
+            if device_id:
+                numbers = salvage_numbers(self.arrivals[place].payload)
+                boot, seq, low = numbers or (NO_BOOT, 0, 0)
+                found.append((place, device_id, boot, seq, min(low, seq)))
+        table = np.array(found, dtype=np.int64).reshape(-1, 5)
+        nothing = np.zeros(len(table), dtype=np.int64)
+        return Messages(
+            places=table[:, 0],
+            device_ids=table[:, 1],
+            boots=table[:, 2],
+            seqs=table[:, 3],
+            lows=table[:, 4],
+            samples=nothing,
+            values=nothing,
+            oldest_ms=nothing - NEVER_MS,
+            newest_ms=nothing + NEVER_MS,
+        )
 
-def _first_of_each(rows: NDArray[np.intp], block: Columns) -> list[int]:
-    """Keep one row of each message: a message is refused once."""
-    if not len(rows):
-        return []
-    _, first = np.unique(block.order[rows], return_index=True)
-    return [int(row) for row in rows[first]]
 
-
-def _without(block: Columns, bad: NDArray[np.int64]) -> Columns:
-    if not len(bad):
-        return block
-    keep = ~np.isin(block.order, bad)
-    if keep.all():
-        return block
-    return Columns(
-        metrics=block.metrics,
-        device_ids=block.device_ids[keep],
-        times_ms=block.times_ms[keep],
-        values=block.values[keep],
-        order=block.order[keep],
+def _in_order(parts: Sequence[Messages]) -> Messages:
+    """Join the messages of all products in order of arrival."""
+    if len(parts) == 2 and not len(parts[1]):
+        return parts[0]
+    places = np.concatenate([part.places for part in parts])
+    order = np.argsort(places)
+    return Messages(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])[order]
+            for field in fields(Messages)
+        }
     )

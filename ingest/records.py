@@ -1,5 +1,6 @@
 """What moves through ingest between its steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,8 +11,13 @@ from numpy.typing import NDArray
 
 from core.product import Product
 
+Integers = NDArray[np.int64]
 StreamKey = tuple[int, int]
 """Device id and boot."""
+NO_BOOT = -1
+"""Boot of a message without a number."""
+NEVER_MS = -(1 << 62)
+"""Where there is no newest sample; smaller than every instant that a device may send."""
 
 
 class Refusal(StrEnum):
@@ -33,8 +39,7 @@ class Refusal(StrEnum):
     """The database refused it, for ever."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: int
     name: str
     shard: int
@@ -53,17 +58,42 @@ class Refused:
     received_at: datetime
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Accepted samples of one product that have the same metrics in the same order."""
+    """Accepted samples of one product."""
 
-    metrics: tuple[str, ...]
-    device_ids: NDArray[np.int64]
-    times_ms: NDArray[np.int64]
+    device_ids: Integers
+    times_ms: Integers
     values: NDArray[np.float64]
-    """Shape (samples, metrics)."""
-    order: NDArray[np.int64]
+    """Shape (samples, metrics of the product); NaN: the sample does not have this metric."""
+    order: Integers
     """Place of each sample's message in the batch: of two values for one metric the first stays."""
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """The messages of known devices, one entry each in order of arrival, accepted or refused."""
+
+    places: Integers
+    """Place in the batch."""
+    device_ids: Integers
+    boots: Integers
+    """NO_BOOT: the message has no number and is never confirmed."""
+    seqs: Integers
+    lows: Integers
+    samples: Integers
+    """0: refused."""
+    values: Integers
+    oldest_ms: Integers
+    """-NEVER_MS: refused."""
+    newest_ms: Integers
+    """NEVER_MS: refused."""
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 class Numbered(msgspec.Struct, kw_only=True, gc=False):
@@ -77,27 +107,27 @@ class Numbered(msgspec.Struct, kw_only=True, gc=False):
     """None: refused, or without samples."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Span:
-    """What a batch brought of one device."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSpans:
+    """What a batch brought of each device that it has something of, ascending by device."""
 
-    oldest_ms: int
-    newest_unnumbered_ms: int | None = None
-    samples: int = 0
+    device_ids: Integers
+    oldest_ms: Integers
+    through_ms: Integers
+    """Newest sample of the part that has no gap before it; NEVER_MS: none."""
+    samples: Integers
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """What the door made of a batch."""
 
-    columns: dict[str, list[Columns]] = field(default_factory=dict)
-    """By product."""
-    refused: list[Refused] = field(default_factory=list)
-    numbered: list[Numbered] = field(default_factory=list)
-    spans: dict[int, Span] = field(default_factory=dict)
-    """By device id; only devices of which something was accepted."""
+    columns: dict[str, Columns]
+    """By product; only products of which something was accepted."""
+    refused: Sequence[Refused]
+    messages: Messages
     products: dict[str, Product] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
-        return sum(len(block.times_ms) for blocks in self.columns.values() for block in blocks)
+        return sum(map(len, self.columns.values()))

@@ -1,109 +1,119 @@
 """Who may send what, as ingest knows it: the gateway's registry, read through a small cache.
 
-A name that is not known is asked for at once, and then not again for a moment, so that messages of
-a stranger cannot keep the database busy.
+It holds the devices that send and no others, so its cost does not grow with the registry. A name
+that is not known is asked for at once, and then not again for a moment, so that messages of a
+stranger cannot keep the database busy. What changes about a known device is read from
+`gateway.device_change`: a retired device is refused within seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from core.pool import Connection
 from core.product import Product
 from gateway.session import Arrival
-from gateway.topics import parse_topic
+from gateway.topics import parse_topic, topic_of
 from ingest import store
 from ingest.records import Device
 
+DEVICES_MAX = 250_000
+"""Devices kept, about 300 bytes each; beyond it the half that was read first is forgotten, and read
+again when it sends."""
 _PRODUCTS_EVERY_S = 5.0
-_DEVICES_EVERY_S = 60.0
+_CHANGES_EVERY_S = 2.0
 _STRANGER_FOR_S = 2.0
 _STRANGERS_MAX = 10_000
 _SHEET_FLOOR_S = 1.0
 
 
 class RegistryCache:
-    """The devices and products of the platform. Not for use by two threads."""
+    """The devices that send, and all products. Not for use by two threads."""
 
-    def __init__(self) -> None:
-        self._devices: dict[str, Device] = {}
+    def __init__(self, *, devices_max: int = DEVICES_MAX) -> None:
+        self._devices_max = devices_max
         self._by_topic: dict[str, Device] = {}
-        self._by_id: dict[int, Device] = {}
         self._strangers: dict[str, float] = {}
+        """Until when a topic is not asked for again."""
         self._products: dict[str, Product] = {}
         self._products_s = -_PRODUCTS_EVERY_S
-        self._devices_s: float | None = None
+        self._changes_s = -_CHANGES_EVERY_S
+        self._seen_to: str | None = None
+        """Transaction up to which changes are known; None: nothing is known."""
 
     @property
     def products(self) -> Mapping[str, Product]:
         return self._products
 
+    def __len__(self) -> int:
+        return len(self._by_topic)
+
     def device_of(self, topic: str) -> Device | None:
         """Return the device that writes to a topic, as far as is known."""
-        device = self._by_topic.get(topic)
-        if device is not None:
-            return device
-        parsed = parse_topic(topic)
-        if parsed is None or parsed.kind != "telemetry":
-            return None
-        device = self._devices.get(parsed.device)
-        if device is None or device.shard != parsed.shard:
-            return None
-        self._by_topic[topic] = device
-        return device
-
-    def device(self, device_id: int) -> Device | None:
-        return self._by_id.get(device_id)
+        return self._by_topic.get(topic)
 
     def prepare(self, connection: Connection, arrivals: Sequence[Arrival], *, now_s: float) -> None:
         """Read what a batch needs and is not known or too old."""
         if now_s - self._products_s >= _PRODUCTS_EVERY_S:
             self._load_products(connection, now_s=now_s)
-        if self._devices_s is None or now_s - self._devices_s >= _DEVICES_EVERY_S:
-            self._load_all_devices(connection, now_s=now_s)
-        unknown: set[str] = set()
-        for arrival in arrivals:
-            if arrival.topic not in self._by_topic:
-                parsed = parse_topic(arrival.topic)
-                if parsed and parsed.device not in self._devices:
-                    unknown.add(parsed.device)
-        wanted = [name for name in unknown if self._strangers.get(name, now_s) <= now_s]
+        if now_s - self._changes_s >= _CHANGES_EVERY_S:
+            self._follow_changes(connection, now_s=now_s)
+        by_topic = self._by_topic
+        unknown = {arrival.topic for arrival in arrivals if arrival.topic not in by_topic}
+        wanted = [topic for topic in unknown if self._strangers.get(topic, now_s) <= now_s]
         if wanted:
             self._load_devices(connection, wanted, now_s=now_s)
 
-    def refresh_sheets(self, connection: Connection, *, now_s: float) -> bool:
-        """Read the sheets anew because a metric was unknown; tell whether any has changed."""
-        if now_s - self._products_s < _SHEET_FLOOR_S:
-            return False
-        return self._load_products(connection, now_s=now_s)
+    def refresh_sheets(self, connection: Connection, *, now_s: float) -> None:
+        """Read the sheets anew because a metric was unknown, if that was not just done."""
+        if now_s - self._products_s >= _SHEET_FLOOR_S:
+            self._load_products(connection, now_s=now_s)
 
     def forget(self) -> None:
         """Read everything anew before the next batch."""
-        self._products_s, self._devices_s = -_PRODUCTS_EVERY_S, None
-
-    def _load_products(self, connection: Connection, *, now_s: float) -> bool:
-        found = {name: sheet for name, (_, sheet) in store.load_products(connection).items()}
-        has_changed = found != self._products
-        self._products, self._products_s = found, now_s
-        return has_changed
-
-    def _load_all_devices(self, connection: Connection, *, now_s: float) -> None:
         self._by_topic.clear()
         self._strangers.clear()
-        self._devices, self._by_id = {}, {}
-        self._add(store.load_devices(connection))
-        self._devices_s = now_s
+        self._seen_to = None
+        self._products_s, self._changes_s = -_PRODUCTS_EVERY_S, -_CHANGES_EVERY_S
 
-    def _load_devices(self, connection: Connection, names: Sequence[str], *, now_s: float) -> None:
-        found = store.load_devices(connection, names)
+    def _load_products(self, connection: Connection, *, now_s: float) -> None:
+        """Read the sheets; one that has not changed stays the same object."""
+        before = self._products
+        found = store.load_products(connection)
+        self._products = {
+            name: before[name] if before.get(name) == sheet else sheet
+            for name, (_, sheet) in found.items()
+        }
+        self._products_s = now_s
+
+    def _follow_changes(self, connection: Connection, *, now_s: float) -> None:
+        """Forget what has changed. Called before anything is loaded, so nothing falls in between."""
+        changed, self._seen_to = store.load_device_changes(connection, self._seen_to)
+        for name, shard in changed:
+            self._by_topic.pop(topic_of(name, shard=shard, kind="telemetry"), None)
+        self._changes_s = now_s
+
+    def _load_devices(self, connection: Connection, topics: Sequence[str], *, now_s: float) -> None:
+        names = {topic: _name_of(topic) for topic in topics}
+        found = store.load_devices(connection, [name for name in names.values() if name])
         if any(device.product not in self._products for device in found):
             self._load_products(connection, now_s=now_s)
         self._add(found)
         if len(self._strangers) > _STRANGERS_MAX:
             self._strangers.clear()
-        for name in names:
-            if name not in self._devices:
-                self._strangers[name] = now_s + _STRANGER_FOR_S
+        for topic in topics:
+            if topic not in self._by_topic:
+                self._strangers[topic] = now_s + _STRANGER_FOR_S
 
-    def _add(self, devices: Sequence[Device]) -> None:
+    def _add(self, devices: Iterable[Device]) -> None:
+        if len(self._by_topic) > self._devices_max:
+            for topic in list(islice(self._by_topic, self._devices_max // 2)):
+                del self._by_topic[topic]
         for device in devices:
             if device.product in self._products:
-                self._devices[device.name] = self._by_id[device.id] = device
+                topic = topic_of(device.name, shard=device.shard, kind="telemetry")
+                self._by_topic[topic] = device
+
+
+def _name_of(topic: str) -> str | None:
+    parsed = parse_topic(topic)
+    return parsed.device if parsed and parsed.kind == "telemetry" else None

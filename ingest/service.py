@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from core.errors import NotFoundError
 from core.pool import Connection, Pool
 from gateway.session import Arrival
 from ingest import store
 from ingest.batch import PERMANENT
 from ingest.door import admit
-from ingest.records import Admission
+from ingest.records import NEVER_MS, NO_BOOT, Admission, DeviceSpans
 from ingest.registry import RegistryCache
 from ingest.store import DeadLetter, DeadLetterRow, WaitingLetter
 
@@ -127,11 +129,15 @@ def _replay_one(
 def _store(connection: Connection, admission: Admission, *, now: datetime) -> None:
     """Store the samples. Streams stay as they are: the device was answered when it was refused, and
     how far its history has no gap was decided then too."""
-    for name, blocks in admission.columns.items():
-        store.merge_samples(connection, admission.products[name], blocks)
-    through = {
-        device_id: span.newest_unnumbered_ms
-        for device_id, span in admission.spans.items()
-        if span.newest_unnumbered_ms is not None
-    }
-    store.save_progress(connection, admission.spans, through, now=now)
+    for name, columns in admission.columns.items():
+        store.merge_samples(connection, admission.products[name], columns)
+    messages = admission.messages
+    is_numbered = messages.boots != NO_BOOT
+    through_ms = np.where(is_numbered, NEVER_MS, messages.newest_ms)
+    spans = DeviceSpans(
+        device_ids=messages.device_ids,
+        oldest_ms=messages.oldest_ms,
+        through_ms=through_ms,
+        samples=messages.samples,
+    )
+    store.save_progress(connection, spans, now=now)

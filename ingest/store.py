@@ -1,18 +1,23 @@
 """Runs ingest's SQL: the only writer of the rows of telemetry.* and of ingest.*. Never commits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 
+import psycopg
 from psycopg import sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.rows import class_row
 
 from core.pool import Connection
 from core.product import Product, product_from_json
 from core.sql import Queries
-from ingest.packing import has_repeats, pack
-from ingest.records import Columns, Device, Refused, Span, StreamKey
-from ingest.streams import Advance, Stream
+from ingest.fleet import Advances
+from ingest.packing import has_repeats, pack, pack_integers
+from ingest.records import NEVER_MS, Columns, Device, DeviceSpans, Integers, Refused, StreamKey
+from ingest.streams import Stream
 
 _queries = Queries("ingest")
 _TEMPORARY = sql.Identifier("forecare_batch")
@@ -55,14 +60,34 @@ class WaitingLetter:
     received_at: datetime
 
 
-def copy_samples(connection: Connection, product: Product, blocks: Sequence[Columns]) -> None:
+class _Integers:
+    """A bigint[] that goes over in its binary form."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, values: Integers) -> None:
+        self.data = pack_integers(values)
+
+
+class _IntegersDumper(Dumper):
+    format = Format.BINARY
+    oid = psycopg.adapters.types["int8"].array_oid
+
+    def dump(self, obj: _Integers) -> bytes:
+        return obj.data
+
+
+psycopg.adapters.register_dumper(_Integers, _IntegersDumper)
+
+
+def copy_samples(connection: Connection, product: Product, columns: Columns) -> None:
     """Write samples of which none is stored yet; a repeat is a UniqueViolation."""
-    data = pack(blocks, product, with_order=False)
+    data = pack(columns, product, with_order=False)
     with connection.cursor().copy(_copy_into(_table(product), product, extra=())) as copy:
         copy.write(data)
 
 
-def merge_samples(connection: Connection, product: Product, blocks: Sequence[Columns]) -> None:
+def merge_samples(connection: Connection, product: Product, samples: Columns) -> None:
     """Write samples of which some are stored: what a stored instant lacks is filled in, nothing
     is overwritten, and of two values for one metric the earlier one stays."""
     columns = _columns(product)
@@ -72,10 +97,10 @@ def merge_samples(connection: Connection, product: Product, blocks: Sequence[Col
             " select device_id, measured_at, {}, 0 as _order from {} limit 0"
         ).format(_TEMPORARY, sql.SQL(", ").join(columns), _table(product))
     )
-    data = pack(blocks, product, with_order=True)
+    data = pack(samples, product, with_order=True)
     with connection.cursor().copy(_copy_into(_TEMPORARY, product, extra=("_order",))) as copy:
         copy.write(data)
-    rows = _first_values(columns) if has_repeats(blocks) else _all_values(columns)
+    rows = _first_values(columns) if has_repeats(samples) else _all_values(columns)
     fill = sql.SQL(", ").join(
         sql.SQL("{0} = coalesce(stored.{0}, excluded.{0})").format(column) for column in columns
     )
@@ -92,37 +117,32 @@ def merge_samples(connection: Connection, product: Product, blocks: Sequence[Col
     connection.execute(sql.SQL("drop table {}").format(_TEMPORARY))
 
 
-def save_streams(connection: Connection, advances: Mapping[StreamKey, Advance]) -> None:
-    moved = [(key, found.stream.stored) for key, found in advances.items() if found.has_moved]
-    if not moved:
+def save_streams(connection: Connection, advances: Advances) -> None:
+    moved = advances.has_moved
+    if not moved.any():
         return
     connection.execute(
         _queries["save_streams"],
         {
-            "device_ids": [key[0] for key, _ in moved],
-            "boots": [key[1] for key, _ in moved],
-            "seqs": [stored for _, stored in moved],
+            "device_ids": _Integers(advances.device_ids[moved]),
+            "boots": _Integers(advances.boots[moved]),
+            "seqs": _Integers(advances.stored[moved]),
         },
     )
 
 
-def save_progress(
-    connection: Connection,
-    spans: Mapping[int, Span],
-    through_ms: Mapping[int, int],
-    *,
-    now: datetime,
-) -> None:
+def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) -> None:
     """Note what a batch brought of each device, and how far its history has no gap."""
-    if not spans:
+    if not len(spans.device_ids):
         return
     connection.execute(
         _queries["save_progress"],
         {
-            "device_ids": list(spans),
-            "firsts_ms": [span.oldest_ms for span in spans.values()],
-            "throughs_ms": [through_ms.get(device) for device in spans],
-            "samples": [span.samples for span in spans.values()],
+            "device_ids": _Integers(spans.device_ids),
+            "firsts_ms": _Integers(spans.oldest_ms),
+            "throughs_ms": _Integers(spans.through_ms),
+            "never_ms": NEVER_MS,
+            "samples": _Integers(spans.samples),
             "now": now,
         },
     )
@@ -162,11 +182,18 @@ def load_products(connection: Connection) -> dict[str, tuple[int, Product]]:
     return {row[0]: (row[1], product_from_json(row[2])) for row in rows}
 
 
-def load_devices(connection: Connection, names: Sequence[str] | None = None) -> tuple[Device, ...]:
-    """Return the devices of these names, or all."""
-    values = {"names": None if names is None else list(names)}
-    rows = connection.execute(_queries["load_devices"], values).fetchall()
-    return tuple(Device(id=r[0], name=r[1], shard=r[2], product=r[3]) for r in rows)
+def load_devices(connection: Connection, names: Sequence[str]) -> tuple[Device, ...]:
+    """Return the devices of these names that are in service."""
+    rows = connection.execute(_queries["load_devices"], {"names": list(names)}).fetchall()
+    return tuple(Device(id=r[0], name=r[1], shard=r[2], product=intern(r[3])) for r in rows)
+
+
+def load_device_changes(
+    connection: Connection, seen_to: str | None
+) -> tuple[Sequence[tuple[str, int]], str]:
+    """Return name and shard of the devices that have changed, and where to go on next time."""
+    rows = connection.execute(_queries["load_device_changes"], {"seen_to": seen_to}).fetchall()
+    return [(row[1], row[2]) for row in rows if row[1] is not None], rows[0][0]
 
 
 def list_dead_letters(

@@ -22,9 +22,8 @@ from core.pool import Connection, assert_durable
 from core.settings import Settings
 from gateway.broker import INGEST_PARTS_MAX, ingest_user
 from gateway.session import Arrival, BrokerAwayError, BrokerRefusedError, Session, SessionOptions
-from gateway.topics import foreign_filters, telemetry_filters, topic_of
-from ingest.batch import BatchWriter, Stored, confirmation
-from ingest.records import StreamKey
+from gateway.topics import foreign_filters, stored_topic, telemetry_filters, topic_of
+from ingest.batch import BatchWriter, Confirmation, Stored
 from ingest.registry import RegistryCache
 
 log = get_logger("ingest")
@@ -161,6 +160,7 @@ class Worker:
                 )
             except (psycopg.Error, RetryableError) as error:
                 self._drop_database()
+                self._writer.registry.forget()  # it may come back restored, with another past
                 if attempt == 0:
                     log.warning("database.away", reason=str(error).strip()[:300])
                 self._stop.wait(_jittered_s(attempt))
@@ -174,16 +174,15 @@ class Worker:
             return stored
         return None
 
-    def _confirm(self, confirmations: Sequence[tuple[StreamKey, int]]) -> None:
+    def _confirm(self, confirmations: Sequence[Confirmation]) -> None:
         """Tell the devices, at QoS 0: a lost answer costs one repetition after the device's
         time-out, while QoS 1 would have the broker queue answers for devices that are gone."""
-        messages = []
-        for (device_id, boot), seq in confirmations:
-            device = self._writer.registry.device(device_id)
-            if device is not None:
-                topic = topic_of(device.name, shard=device.shard, kind="stored")
-                messages.append((topic, confirmation(boot, seq)))
-        self._session.publish(messages)
+        self._session.publish(
+            [
+                (stored_topic(topic), b'{"boot":%d,"seq":%d}' % (boot, seq))
+                for topic, boot, seq in confirmations
+            ]
+        )
 
     def _connect_broker(self) -> None:
         attempt = 0

@@ -13,28 +13,28 @@ from gateway.codecs.records import CodecError, Telemetry, Values
 
 _TS_MAX = 2**53
 _COUNTER_MAX = 2**62
-_Ts = Annotated[int, msgspec.Meta(ge=-_TS_MAX, le=_TS_MAX)]
-_Counter = Annotated[int, msgspec.Meta(ge=0, le=_COUNTER_MAX)]
+Timestamp = Annotated[int, msgspec.Meta(ge=-_TS_MAX, le=_TS_MAX)]
+Counter = Annotated[int, msgspec.Meta(ge=0, le=_COUNTER_MAX)]
 
 
 class _Object(msgspec.Struct, gc=False):
-    samples: list[tuple[_Ts, Values]] | msgspec.UnsetType = msgspec.UNSET
-    boot: _Counter | msgspec.UnsetType = msgspec.UNSET
-    seq: _Counter | msgspec.UnsetType = msgspec.UNSET
-    low: _Counter | msgspec.UnsetType = msgspec.UNSET
-    ts: _Ts | msgspec.UnsetType = msgspec.UNSET
+    samples: list[tuple[Timestamp, Values]] | msgspec.UnsetType = msgspec.UNSET
+    boot: Counter | msgspec.UnsetType = msgspec.UNSET
+    seq: Counter | msgspec.UnsetType = msgspec.UNSET
+    low: Counter | msgspec.UnsetType = msgspec.UNSET
+    ts: Timestamp | msgspec.UnsetType = msgspec.UNSET
     values: Values | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Point(msgspec.Struct, gc=False):
     values: Values
-    ts: _Ts | msgspec.UnsetType = msgspec.UNSET
+    ts: Timestamp | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Numbers(msgspec.Struct):
-    boot: _Counter
-    seq: _Counter
-    low: _Counter = 0
+    boot: Counter
+    seq: Counter
+    low: Counter = 0
 
 
 _object = msgspec.json.Decoder(_Object)

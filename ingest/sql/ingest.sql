@@ -21,7 +21,7 @@ select device_id, first_at,
 from unnest(%(device_ids)s::bigint[], %(firsts_ms)s::bigint[], %(throughs_ms)s::bigint[],
             %(samples)s::bigint[]) as batch (device_id, first_ms, through_ms, samples)
 cross join lateral (select timestamptz 'epoch' + first_ms * interval '1 millisecond' as first_at,
-                           timestamptz 'epoch' + through_ms * interval '1 millisecond' as through) as at
+                           timestamptz 'epoch' + nullif(through_ms, %(never_ms)s) * interval '1 millisecond' as through) as at
 left join ingest.progress known using (device_id)
 order by 1
 on conflict (device_id) do update
@@ -42,7 +42,13 @@ select p.name, p.revision, p.sheet from gateway.product p;
 -- name: load_devices
 select d.id, d.name, d.shard, p.name
 from gateway.device d join gateway.product p on p.id = d.product_id
-where d.retired_at is null and (%(names)s::text[] is null or d.name = any(%(names)s));
+where d.retired_at is null and d.name = any(%(names)s);
+
+-- name: load_device_changes
+-- The first column says where to go on: every transaction before it is over, so what is still to be
+-- committed lies at or after it. A line may be read twice, none is missed.
+select pg_snapshot_xmin(pg_current_snapshot())::text, c.name, c.shard
+from (select 1) always left join gateway.device_change c on c.changed_in >= %(seen_to)s::text::xid8;
 
 -- name: list_dead_letters
 select id, device_name, reason, detail, received_at, times, octet_length(payload) as bytes,

@@ -3,15 +3,18 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.units import to_epoch_ms
+from gateway.codecs import CodecError, decode
 from gateway.session import Arrival
 from gateway.sheet import parse_sheet
-from ingest.door import admit
-from ingest.records import Admission, Device, Refusal
+from ingest.door import Door, admit
+from ingest.judge import fault_of
+from ingest.records import NO_BOOT, Admission, Device, Refusal
 from tests.integration.gateway.sheets import SMALL
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -44,12 +47,13 @@ def test_samples_become_columns_in_the_order_of_the_message() -> None:
         }
     )
 
-    (block,) = admission.columns["kettle"]
-    assert block.metrics == ("water_c", "boils")
-    assert block.values.tolist() == [[20, 3], [21, 1]]
-    assert block.times_ms.tolist() == [NOW_MS, NOW_MS + 1]
-    assert admission.spans[7].samples == 2
-    assert admission.numbered[0].newest_ms == NOW_MS + 1
+    columns = admission.columns["kettle"]
+    assert columns.values[:, [0, 2]].tolist() == [[20, 3], [21, 1]]
+    assert np.isnan(columns.values[:, 1]).all()
+    assert columns.times_ms.tolist() == [NOW_MS, NOW_MS + 1]
+    assert admission.messages.samples.tolist() == [2]
+    assert admission.messages.values.tolist() == [4]
+    assert admission.messages.newest_ms.tolist() == [NOW_MS + 1]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +85,8 @@ def test_one_bad_sample_refuses_the_whole_message_and_no_other(
 
     assert [refused.reason for refused in admission.refused] == [reason]
     assert admission.rows == 4
-    assert [message.seq for message in admission.numbered] == [0, 1, 2]
-    assert [message.newest_ms is None for message in admission.numbered] == [False, True, False]
+    assert admission.messages.seqs.tolist() == [0, 1, 2]
+    assert (admission.messages.samples == 0).tolist() == [False, True, False]
 
 
 def test_a_stranger_and_a_foreign_topic_are_refused() -> None:
@@ -92,14 +96,15 @@ def test_a_stranger_and_a_foreign_topic_are_refused() -> None:
 
     assert admission.refused[0].reason is Refusal.UNKNOWN_DEVICE
     assert admission.refused[0].device_name == "kettle-1"
-    assert admission.numbered == []
+    assert len(admission.messages) == 0
 
 
 def test_a_bare_message_is_taken_at_the_time_of_arrival() -> None:
     admission = admitted({"water_c": 20})
 
-    assert admission.columns["kettle"][0].times_ms.tolist() == [NOW_MS]
-    assert admission.spans[7].newest_unnumbered_ms == NOW_MS
+    assert admission.columns["kettle"].times_ms.tolist() == [NOW_MS]
+    assert admission.messages.boots.tolist() == [NO_BOOT]
+    assert admission.messages.newest_ms.tolist() == [NOW_MS]
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))
@@ -107,7 +112,7 @@ def test_a_bare_message_is_taken_at_the_time_of_arrival() -> None:
 def test_every_message_is_either_stored_or_refused(payloads: list[bytes]) -> None:
     admission = admit([Arrival(TOPIC, p, 1) for p in payloads], OneKettle(), now=NOW)
 
-    stored = {int(i) for blocks in admission.columns.values() for b in blocks for i in b.order}
+    stored = {int(i) for columns in admission.columns.values() for i in columns.order}
     assert len(stored) + len(admission.refused) == len(payloads)
 
 
@@ -128,8 +133,68 @@ def test_a_batch_is_judged_as_its_messages_alone(batch: list) -> None:  # type: 
     together = admitted(*messages)
 
     alone = [admitted(message) for message in messages]
-    assert [r.reason for r in together.refused] == [r.reason for a in alone for r in a.refused]
+    told = [(r.reason, r.detail) for r in together.refused]
+    assert told == [(r.reason, r.detail) for a in alone for r in a.refused]
     assert together.rows == sum(a.rows for a in alone)
+
+
+_KEYS = st.sampled_from(['"boot"', '"seq"', '"low"', '"samples"', '"ts"', '"b\\u006fot"'])
+_NUMBERS = st.sampled_from(["0", "1", "3", "-1", "1.5", "true", "9223372036854775807", "1e400"])
+_METRICS = st.sampled_from(['"water_c"', '"power_w"', '"b\\u006fils"', '"steam"'])
+_OBJECT = st.lists(st.tuples(_METRICS, _NUMBERS), max_size=3).map(
+    lambda pairs: "{" + ",".join(f"{name}:{value}" for name, value in pairs) + "}"
+)
+_SAMPLES = st.lists(
+    st.tuples(st.sampled_from([str(NOW_MS), str(NOW_MS + 10**9), "0", "1.5"]), _OBJECT), max_size=3
+).map(lambda samples: "[" + ",".join(f"[{ts},{values}]" for ts, values in samples) + "]")
+
+
+@given(st.lists(st.tuples(_KEYS, _NUMBERS | _SAMPLES | _OBJECT), max_size=5))
+def test_the_quick_way_in_takes_exactly_what_the_codec_and_the_judge_take(
+    pairs: list[tuple[str, str]],
+) -> None:
+    payload = ("{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}").encode()
+
+    admission = admitted(payload)
+
+    product = OneKettle.products["kettle"]
+    try:
+        message = decode(payload, arrived_ms=NOW_MS)
+    except CodecError:
+        assert [r.reason for r in admission.refused] == [Refusal.UNREADABLE]
+        return
+    fault = fault_of(message, product, now_ms=NOW_MS)
+    assert [(r.reason, r.detail) for r in admission.refused] == ([fault] if fault else [])
+    if fault is None:
+        columns = admission.columns["kettle"]
+        assert columns.times_ms.tolist() == [ts for ts, _ in message.samples]
+        names = [metric.name for metric in product.metrics]
+        for row, (_, values) in zip(columns.values.tolist(), message.samples, strict=True):
+            assert {n: v for n, v in zip(names, row, strict=True) if v == v} == values
+        assert admission.messages.values.tolist() == [sum(len(v) for _, v in message.samples)]
+    if message.boot is not None:
+        (boot,) = admission.messages.boots.tolist()
+        assert (boot, admission.messages.seqs.tolist()) == (message.boot, [message.seq])
+        assert admission.messages.lows.tolist() == [message.low]
+
+
+def test_a_batch_that_is_taken_in_pieces_is_judged_as_a_whole() -> None:
+    messages = [
+        Arrival(
+            TOPIC,
+            json.dumps({"boot": 1, "seq": i, "samples": [[NOW_MS, {"boils": i}]]}).encode(),
+            1,
+        )
+        for i in range(6)
+    ]
+    door = Door(OneKettle())
+    for start in (0, 2, 3):
+        door.take(messages[start : {0: 2, 2: 3, 3: 6}[start]], now=NOW)
+
+    admission = door.close()
+
+    assert admission.messages.places.tolist() == [0, 1, 2, 3, 4, 5]
+    assert admission.columns["kettle"].order.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_detail_is_fit_to_be_stored_as_text() -> None:
