@@ -1,6 +1,7 @@
 """What birth and will messages say about a session. Pure."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from gateway.desk import Incoming
 
 _BYTES_MAX = 4096
+_MS_MAX = 4_102_444_800_000  # the year 2100
 _Boot = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Text = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00]*$")]
 
@@ -16,6 +18,7 @@ class _Birth(msgspec.Struct, frozen=True):
     boot: _Boot
     firmware: _Text = ""
     product: _Text = ""
+    ts: Annotated[int, msgspec.Meta(ge=0, le=_MS_MAX)] | None = None
 
 
 _decoder = msgspec.json.Decoder(_Birth)
@@ -29,6 +32,8 @@ class Change:
     boot: int
     is_connected: bool
     firmware: str = ""
+    at: datetime | None = None
+    """When it was born by its own clock, event time; None: it did not say."""
 
 
 def read_change(message: Incoming) -> Change | None:
@@ -44,4 +49,5 @@ def read_change(message: Incoming) -> Change | None:
         boot=birth.boot,
         is_connected=message.kind == "birth",
         firmware=birth.firmware,
+        at=None if birth.ts is None else datetime.fromtimestamp(birth.ts / 1000, UTC),
     )

@@ -26,7 +26,12 @@ class PresenceDesk:
                 log.warning("presence.unreadable", device=message.device, kind=message.kind)
             elif change.is_connected:
                 store.device_born(
-                    connection, change.device, boot=change.boot, firmware=change.firmware, now=now
+                    connection,
+                    change.device,
+                    boot=change.boot,
+                    firmware=change.firmware,
+                    event_at=change.at,
+                    now=now,
                 )
             else:
                 store.device_gone(connection, change.device, boot=change.boot, now=now)

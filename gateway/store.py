@@ -223,14 +223,21 @@ def list_devices(
         )
 
 
-def device_born(
-    connection: Connection, name: str, *, boot: int, firmware: str, now: datetime
+def device_born(  # noqa: PLR0913 - what a birth message says, by keyword
+    connection: Connection,
+    name: str,
+    *,
+    boot: int,
+    firmware: str,
+    event_at: datetime | None = None,
+    now: datetime,
 ) -> bool:
-    """Note a session; False when it changed nothing (unknown device, older boot)."""
+    """Note a session and the version it runs; False when it changed nothing (unknown, older boot)."""
     values = {"name": name, "boot": boot, "firmware": firmware, "now": now}
     changed = connection.execute(_queries["device_born"], values).fetchone() is not None
-    if changed:
+    if changed and firmware:
         connection.execute(_queries["firmware_seen"], {"name": name, "firmware": firmware})
+        connection.execute(_queries["firmware_run"], values | {"event_at": event_at})
     return changed
 
 

@@ -21,6 +21,7 @@ from core.settings import Settings
 from gateway import store
 from gateway.broker import GATEWAY_USER, sync_broker
 from gateway.broker_line import Arrival, BrokerLine
+from gateway.campaign.desk import CampaignDesk
 from gateway.desk import Desk, Incoming, Outgoing
 from gateway.device_commands.desk import CommandDesk
 from gateway.presence_desk import PresenceDesk
@@ -36,7 +37,7 @@ _BACK_OFF_MAX_S = 10.0
 
 def desks() -> tuple[Desk, ...]:
     """Return every subject of the gateway, in the order in which they see a message."""
-    return (PresenceDesk(), TwinDesk(), CommandDesk())
+    return (PresenceDesk(), TwinDesk(), CommandDesk(), CampaignDesk())
 
 
 def run(settings: Settings) -> int:
