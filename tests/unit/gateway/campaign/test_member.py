@@ -135,7 +135,7 @@ def test_the_new_version_that_falls_back_later_is_a_roll_back() -> None:
 def test_a_failure_that_the_device_reports_is_final(state: State) -> None:
     message = Told(state=State.FAILED, error="bad signature")
 
-    member, answer = told(at(state), message, terms=TERMS, now=NOW)
+    member, _answer = told(at(state), message, terms=TERMS, now=NOW)
 
     assert (member.state, member.reason) == (State.FAILED, "bad signature")
     assert told(member, message, terms=TERMS, now=NOW) == (member, Answer.NOTHING)

@@ -21,8 +21,8 @@ from gateway.campaign.rollout import (
     stages_of,
 )
 from gateway.campaign.service import check_draft
-from gateway.campaign.words import detections_sentence, failures_sentence
 from gateway.campaign.wire import read_fetch, read_progress
+from gateway.campaign.words import detections_sentence, failures_sentence
 from gateway.desk import Incoming
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
