@@ -28,6 +28,7 @@ from core.product import Product
 from core.units import EPOCH, to_epoch_ms
 from gateway.codecs import PAYLOAD_MAX, CodecError, Telemetry, decode, salvage_numbers
 from gateway.codecs.typed import NOT_TAKEN
+from gateway.codecs.units import UnitError, in_sheet_units
 from gateway.session import Arrival
 from gateway.topics import parse_topic
 from ingest.judge import Fault, fault_of, time_window
@@ -140,9 +141,11 @@ class Door:
         if len(payload) > PAYLOAD_MAX:
             return Fault(Refusal.TOO_LARGE, f"{len(payload)} bytes, more than {PAYLOAD_MAX}")
         try:
-            message = decode(payload, arrived_ms=self._now_ms)
+            message = in_sheet_units(decode(payload, arrived_ms=self._now_ms), lot.product)
         except CodecError as error:
             return Fault(Refusal.UNREADABLE, str(error))
+        except UnitError as error:
+            return Fault(Refusal.WRONG_UNIT, str(error))
         return fault_of(message, lot.product, now_ms=self._now_ms) or message
 
     def _fault(self, payload: bytes, lot: Lot) -> Fault:

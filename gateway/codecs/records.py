@@ -27,8 +27,8 @@ class Telemetry(msgspec.Struct, gc=False):
     low: int = 0
     """Everything of this boot below it has been confirmed to the device."""
     units: Mapping[str, str] | None = None
-    """The unit that the message itself gives a metric, in its codec's spelling; None: the metrics
-    are in the units of the product sheet."""
+    """The unit that the message itself gives a metric, in its codec's spelling. Empty or None: the
+    metrics are in the units of the product sheet."""
 
 
 class Codec(Protocol):

@@ -31,6 +31,15 @@ def _payload_of(kind: str) -> bytes:
     return re.findall(r"`(\{.*?\})`", row)[0].encode()
 
 
+def test_the_senml_example_is_read_as_the_page_explains_it() -> None:
+    (example,) = re.findall(r"`(\[\{\"bn\".*?\])`", _WIRE)
+
+    message = decode(example.encode(), arrived_ms=_ARRIVED_MS)
+
+    assert message.samples == [(_TS_MS, {"outlet_c": 41.2, "power_w": 812.0})]
+    assert message.units == {"outlet_c": "Cel", "power_w": "W"}
+
+
 def test_the_telemetry_example_is_read_as_the_page_explains_it() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", _WIRE, re.DOTALL)
 

@@ -107,6 +107,23 @@ def test_a_bare_message_is_taken_at_the_time_of_arrival() -> None:
     assert admission.messages.newest_ms.tolist() == [NOW_MS]
 
 
+def test_a_senml_pack_is_stored_in_the_units_of_the_sheet() -> None:
+    pack = [{"bn": "kettle-1:", "n": "water_c", "u": "K", "v": 293.15}, {"n": "boils", "v": 3}]
+
+    admission = admitted(pack, {"water_c": 1})
+
+    assert admission.columns["kettle"].times_ms.tolist() == [NOW_MS, NOW_MS]
+    assert admission.columns["kettle"].values[0] == pytest.approx([20, np.nan, 3], nan_ok=True)
+    assert admission.messages.boots.tolist() == [NO_BOOT, NO_BOOT]
+
+
+def test_a_unit_that_does_not_fit_is_refused() -> None:
+    admission = admitted([{"n": "water_c", "u": "W", "v": 20}])
+
+    assert admission.refused[0].reason is Refusal.WRONG_UNIT
+    assert "'°C'" in admission.refused[0].detail
+
+
 @given(st.lists(st.binary(max_size=100), max_size=5))
 @example([b'{"water_c": 1}', b"[" * 60_000, b"{" + b'"a":1,' * 5_000 + b'"b":1}'])
 def test_every_message_is_either_stored_or_refused(payloads: list[bytes]) -> None:
