@@ -1,5 +1,6 @@
 """Small charts drawn on the server as SVG: no script, printable, the same for everybody. Pure."""
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
@@ -69,3 +70,35 @@ def timeline(
         f'<rect class="safe" y="8" width="{begin:.1f}" height="8" rx="4"/>'
         f'<rect class="win" x="{begin:.1f}" y="4" width="{width:.1f}" height="16" rx="4"/>{visit}</svg>'
     )
+
+
+def stack(parts: Sequence[tuple[str, float]], *, label: str) -> Markup:
+    """Draw shares of a whole beside each other, each in the colour of its level."""
+    begin, drawn = 0.0, Markup()
+    for level, share in parts:
+        width = max(0.0, min(1.0, share)) * 100
+        if width:
+            drawn += Markup('<rect class="on lv-{}" x="{}" width="{}" height="4"/>').format(
+                level, f"{begin:.2f}", f"{width:.2f}"
+            )
+        begin += width
+    return Markup(
+        '<svg class="prog" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<rect class="off" width="100" height="4"/>{}</svg>'
+    ).format(label, drawn)
+
+
+def ratio(low: float | None, high: float | None, *, level: str, label: str) -> Markup:
+    """Draw an interval of a ratio on a logarithmic rail from a hundredth to hundredfold; 1 in the middle."""
+
+    def place(value: float) -> float:
+        return 160 + 80 * max(-1.9, min(1.9, math.log10(max(value, 1e-6))))
+
+    begin = place(low) if low else 8.0
+    end = place(high) if high is not None else 312.0
+    return Markup(
+        '<svg class="ratio lv-{}" viewBox="0 0 320 24" role="img" aria-label="{}">'
+        '<rect class="base" y="10" width="320" height="4" rx="2"/>'
+        '<rect class="int" x="{}" y="6" width="{}" height="12" rx="6"/>'
+        '<rect class="one" x="159" y="0" width="2" height="24"/></svg>'
+    ).format(level, label, f"{begin:.1f}", f"{max(6.0, end - begin):.1f}")

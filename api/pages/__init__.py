@@ -1,6 +1,16 @@
 """The pages that people look at."""
 
-from api.pages import controls, devices, fleet, inbox, owner, sign_in, technician, tickets
+from api.pages import (
+    campaigns,
+    controls,
+    devices,
+    fleet,
+    inbox,
+    owner,
+    sign_in,
+    technician,
+    tickets,
+)
 
 ROUTERS = (
     sign_in.router,
@@ -8,6 +18,7 @@ ROUTERS = (
     devices.router,
     controls.router,
     tickets.router,
+    campaigns.router,
     owner.router,
     technician.router,
     inbox.router,

@@ -1,6 +1,7 @@
 """The REST interface under /api/v1, and the two addresses that a supervisor asks."""
 
 from api.rest import (
+    campaigns,
     configuration,
     dead_letters,
     device_commands,
@@ -30,4 +31,5 @@ ROUTERS = (
     work_orders.router,
     links.router,
     dead_letters.router,
+    campaigns.router,
 )

@@ -23,8 +23,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
-
 WORSE_BY = (1.5, 2.0, 3.0, 5.0, 10.0)
 """How many times more often a worse version is detected: the grid of alternatives."""
 FAILS_BY = (2.0, 5.0, 20.0, 100.0)
@@ -45,7 +43,8 @@ class Life:
     """First detection since the comparison began."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
     """The numbers of one look, kept with the campaign and shown to people."""
 
     ended: int

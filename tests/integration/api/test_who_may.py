@@ -26,6 +26,7 @@ def a_call(site: Site, path: str) -> str:
         "{ticket_id}": str(site.fleet.ticket_ids["0:fan_bearing"]),
         "{work_order_id}": str(site.fleet.work_order_ids["1:compressor_wear"]),
         "{letter_id}": "1",
+        "{campaign_id}": "1",
         "{command_id}": "c-nothing-yet",
         "{key}": "nothing",
         "{version}": "0",
