@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from core.errors import InvalidError, RetryableError
 from core.runtime import service as runtime
+from core.runtime.ports import asked_port
 from core.secret import derive
 from core.settings import Settings
 
@@ -50,10 +51,27 @@ def database_url(settings: Settings) -> str:
 
 
 def mqtt_url(settings: Settings) -> str:
-    """Return the broker's address without credentials, as devices need it."""
+    """Return the broker's address without credentials, as we reach it."""
     url = settings.mqtt_url or _embedded(settings).mqtt_url
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _MQTT_PORT}"
+
+
+def device_mqtt_url(settings: Settings) -> str:
+    """Return the address under which devices reach the broker: it goes out with their credential."""
+    return settings.device_mqtt_url or mqtt_url(settings)
+
+
+def first_contact_port(settings: Settings) -> int | None:
+    """Return the port on which the gateway answers first contacts, None when it answers none.
+
+    With the embedded servers it is chosen once and remembered, as their own ports are.
+    """
+    if settings.provision_port:
+        return asked_port("FORECARE_PROVISION_PORT", settings.provision_port)
+    if settings.database_url and settings.mqtt_url:
+        return None
+    return runtime.first_contact_port(runtime_paths(settings))
 
 
 def mqtt_endpoint(settings: Settings, user: str) -> MqttEndpoint:

@@ -70,6 +70,19 @@ class Settings:
     mqtt_port: str = _setting(
         "", "Fixed port of the embedded broker. Empty: a free one, remembered."
     )
+    device_mqtt_url: str = _setting(
+        "",
+        "Address under which devices reach the broker, given to them with their credential."
+        " Empty: the one that we use.",
+    )
+    provision_host: str = _setting(
+        "127.0.0.1", "Address on which the gateway answers devices at their first contact."
+    )
+    provision_port: str = _setting(
+        "",
+        "Port on which the gateway answers devices at their first contact. Empty: a free one,"
+        " remembered, with the embedded servers; else none.",
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
     failpoint: str = _setting(
         "",

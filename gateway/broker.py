@@ -30,6 +30,8 @@ _PACKET_MAX = 70_000
 """A payload of 65,536 bytes with topic and properties. Beyond it the broker closes the connection
 (MQTT 5: reason 0x95); a payload a little too large still reaches ingest and becomes a dead letter."""
 
+SERVER_CERTIFICATE = "server.crt"
+SERVER_KEY = "server.key"
 _CONFIG = "mosquitto.conf"
 _ACL = "acl"
 _PASSWORDS = "passwords"

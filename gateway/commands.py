@@ -11,7 +11,7 @@ import click
 import orjson
 
 from core.clock import wall_now
-from core.endpoints import broker_dir, database_url, mqtt_url
+from core.endpoints import broker_dir, database_url, device_mqtt_url
 from core.errors import InvalidError, NotFoundError, RetryableError
 from core.pool import Pool, make_pool
 from core.settings import Settings, load_settings
@@ -20,6 +20,8 @@ from gateway import service
 from gateway.broker import sync_broker
 from gateway.broker import write_broker_files as write_files
 from gateway.device_commands import commands as device_commands
+from gateway.device_import.commands import device_import
+from gateway.first_contact.commands import device_reset, product_key
 from gateway.records import (
     DeviceCredential,
     DeviceDraft,
@@ -220,7 +222,10 @@ def device_rotate(name: str, as_json: bool) -> None:
 
 
 product.add_command(product_config)
+product.add_command(product_key)
 for _command in (
+    device_import,
+    device_reset,
     device_config,
     device_commands.give,
     device_commands.list_commands,
@@ -296,7 +301,7 @@ def _sync(pool: Pool, settings: Settings) -> None:
 
 def _show_credential(settings: Settings, credential: DeviceCredential, *, as_json: bool) -> None:
     try:
-        address = mqtt_url(settings)
+        address = device_mqtt_url(settings)
     except RetryableError:
         address = "mqtt://HOST:1883"
     if as_json:

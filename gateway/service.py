@@ -5,7 +5,7 @@ gateway process would do it a few seconds later.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from psycopg import errors
@@ -124,10 +124,30 @@ def chunk_interval(product: Product) -> timedelta:
     return max(chunk, product.history_max / 2000)
 
 
-def add_devices(
-    pool: Pool, *, product: str, drafts: Sequence[DeviceDraft], now: datetime
+def add_devices(  # noqa: PLR0913 - what, and two things that happen on the way
+    pool: Pool,
+    *,
+    product: str,
+    drafts: Sequence[DeviceDraft],
+    now: datetime,
+    has_credentials: bool = True,
+    on_row: Callable[[int], None] | None = None,
+    before_commit: Callable[[Sequence[DeviceCredential]], None] | None = None,
 ) -> tuple[DeviceCredential, ...]:
     """Let devices in: all of them or none.
+
+    Parameters
+    ----------
+    pool : Pool
+    product : str
+    drafts : sequence of DeviceDraft
+    now : datetime
+    has_credentials : bool
+        False: they are known, and get their credential at their first contact.
+    on_row : callable(int), optional
+        Is told after each device how many there are.
+    before_commit : callable(credentials), optional
+        Keeps the passwords in a safe place; if it fails, no device is let in.
 
     Returns
     -------
@@ -145,20 +165,23 @@ def add_devices(
     """
     for draft in drafts:
         _check_draft(draft)
-    credentials = tuple(_new_credential(draft.name) for draft in drafts)
+    credentials = tuple(new_credential(draft.name) for draft in drafts if has_credentials)
     try:
         with pool.connection() as connection:
             product_id, sheet = _product(connection, product)
-            for draft, credential in zip(drafts, credentials, strict=True):
-                device_id = _insert_device(
+            for i, draft in enumerate(drafts):
+                device_id = insert_device(
                     connection, draft, product_id=product_id, warranty=sheet.warranty, now=now
                 )
-                store.insert_credential(
-                    connection,
-                    device_id=device_id,
-                    password_hash=hash_password(credential.password),
-                    now=now,
-                )
+                if has_credentials:
+                    password_hash = hash_password(credentials[i].password)
+                    store.insert_credential(
+                        connection, device_id=device_id, password_hash=password_hash, now=now
+                    )
+                if on_row:
+                    on_row(i + 1)
+            if before_commit:
+                before_commit(credentials)
     except errors.UniqueViolation as error:
         raise ConflictError(
             f"a device of that name or serial number exists: {error.diag.message_detail}",
@@ -169,7 +192,7 @@ def add_devices(
 
 def rotate_credential(pool: Pool, *, name: str, now: datetime) -> DeviceCredential:
     """Give a device a new secret; the old one is worth nothing from the next broker sync on."""
-    credential = _new_credential(name)
+    credential = new_credential(name)
     with pool.connection() as connection:
         shard = store.rotate_credential(
             connection, name, password_hash=hash_password(credential.password), now=now
@@ -222,7 +245,7 @@ def device_by_name(pool: Pool, *, name: str) -> DeviceRow:
     return rows[0]
 
 
-def _insert_device(
+def insert_device(
     connection: Connection,
     draft: DeviceDraft,
     *,
@@ -230,9 +253,10 @@ def _insert_device(
     warranty: timedelta,
     now: datetime,
 ) -> int:
+    """Register a device with its owner and site within the caller's transaction; return its id."""
     owner_id = store.upsert_owner(connection, draft.owner) if draft.owner else None
     site_id = store.insert_site(connection, draft.site, owner_id=owner_id) if draft.site else None
-    return store.insert_device(
+    device_id = store.insert_device(
         connection,
         draft,
         product_id=product_id,
@@ -242,6 +266,11 @@ def _insert_device(
         warranty_until=draft.delivered_at + warranty if draft.delivered_at else None,
         now=now,
     )
+    if owner_id is not None:
+        store.begin_ownership(
+            connection, device_id, owner_id=owner_id, how="registered", actor="forecare", now=now
+        )
+    return device_id
 
 
 def _check_draft(draft: DeviceDraft) -> None:
@@ -257,7 +286,8 @@ def _check_draft(draft: DeviceDraft) -> None:
         )
 
 
-def _new_credential(name: str) -> DeviceCredential:
+def new_credential(name: str) -> DeviceCredential:
+    """Make a secret for a device; who calls stores its hash."""
     return DeviceCredential(
         name=name,
         shard=f"{shard_of(name):02x}",

@@ -177,6 +177,17 @@ def insert_device(  # noqa: PLR0913 - a row's columns, by keyword
     )
 
 
+def begin_ownership(  # noqa: PLR0913 - a row's columns, by keyword
+    connection: Connection, device_id: int, *, owner_id: int, how: str, actor: str, now: datetime
+) -> None:
+    """Note whose a device is from now on; what was before ends now."""
+    connection.execute(_queries["end_ownership"], {"device_id": device_id, "now": now})
+    connection.execute(
+        _queries["begin_ownership"],
+        {"device_id": device_id, "owner_id": owner_id, "how": how, "actor": actor, "now": now},
+    )
+
+
 def insert_credential(
     connection: Connection, *, device_id: int, password_hash: str, now: datetime
 ) -> None:

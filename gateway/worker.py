@@ -13,7 +13,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from core.clock import monotonic_s, wall_now
-from core.endpoints import database_url, mqtt_endpoint
+from core.endpoints import broker_dir, database_url, first_contact_port, mqtt_endpoint
 from core.failpoint import failpoint
 from core.log import get_logger
 from core.pool import Pool, make_pool
@@ -24,6 +24,9 @@ from gateway.broker_line import Arrival, BrokerLine
 from gateway.campaign.desk import CampaignDesk
 from gateway.desk import Desk, Incoming, Outgoing
 from gateway.device_commands.desk import CommandDesk
+from gateway.first_contact.allowance import Allowance
+from gateway.first_contact.counter import Counter, server_certificate
+from gateway.first_contact.service import Reception
 from gateway.presence_desk import PresenceDesk
 from gateway.topics import parse_topic
 from gateway.twin.desk import TwinDesk
@@ -45,18 +48,42 @@ def run(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    pool = make_pool(database_url(settings), name="gateway", size_max=2)
+    pool = make_pool(database_url(settings), name="gateway", size_max=4)
     office = Office(desks())
     line = BrokerLine(mqtt_endpoint(settings, GATEWAY_USER), filters=office.filters)
     line.start()
+    door = _open_door(pool, settings)
     log.info("gateway.started")
     try:
         _loop(pool, settings, office, line, stop)
     finally:
+        if door:
+            door.close()
         line.stop()
         pool.close()
     log.info("gateway.stopped")
     return 0
+
+
+def _open_door(pool: Pool, settings: Settings) -> Counter | None:
+    """Let devices come by themselves; a port that is taken must not stop the rest of the gateway."""
+    port = first_contact_port(settings)
+    if port is None:
+        return None
+    reception = Reception(pool, settings, allowance=Allowance())
+    try:
+        door = Counter(
+            reception,
+            host=settings.provision_host,
+            port=port,
+            certificate=server_certificate(broker_dir(settings)),
+        )
+    except OSError as error:
+        log.error("first_contact.no_port", port=port, reason=str(error))  # noqa: TRY400 - the reason is all
+        return None
+    door.start()
+    log.info("first_contact.open", host=settings.provision_host, port=port)
+    return door
 
 
 def _loop(

@@ -25,7 +25,7 @@ from api.rest.model import (
     page_of,
 )
 from api.store import DeviceFilter
-from core.endpoints import mqtt_url
+from core.endpoints import device_mqtt_url
 from gateway import broker
 from gateway import service as gateway
 from gateway.records import DeviceDraft, OwnerDraft, SiteDraft
@@ -109,7 +109,7 @@ def add_devices(_person: CallerManufacturer, context: Ctx, body: NewDevices) -> 
     _add_owner_accounts(context, body.devices)
     broker.sync_broker(context.pool, context.settings)
     return Enrolled(
-        mqtt_url=mqtt_url(context.settings),
+        mqtt_url=device_mqtt_url(context.settings),
         items=[Credential(name=c.name, shard=c.shard, password=c.password) for c in credentials],
     )
 

@@ -32,6 +32,7 @@ __all__ = [
     "ServerStatus",
     "down",
     "endpoints",
+    "first_contact_port",
     "install",
     "reload_broker",
     "restart_broker",
@@ -217,6 +218,24 @@ def restart_postgres(paths: RuntimePaths, *, progress: Progress = SILENT) -> Non
                 f"port {state.postgres_port} was taken while PostgreSQL restarted",
                 hint="forecare runtime up chooses another",
             )
+
+
+def first_contact_port(paths: RuntimePaths) -> int:
+    """Return the port of this instance's first contacts: chosen once, and again when it is taken."""
+    with locked(paths.lock, purpose="choosing a port", progress=SILENT):
+        state = load_state(paths.state)
+        others = {state.postgres_port, state.mqtt_port, state.mqtts_port, state.mqtt_tls_port}
+        choice = choose_port(
+            PortWish(
+                server="the first-contact door",
+                seed=f"first contact{paths.root}",
+                remembered=state.provision_port,
+                avoid=frozenset(port for port in others if port is not None),
+            )
+        )
+        if choice.port != state.provision_port:
+            _remember(paths, replace(state, provision_port=choice.port))
+        return choice.port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

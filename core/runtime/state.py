@@ -19,6 +19,9 @@ class State:
     password: str = ""
     postgres_port: int | None = None
     mqtt_port: int | None = None
+    mqtts_port: int | None = None
+    mqtt_tls_port: int | None = None
+    provision_port: int | None = None
     extension_version: str = ""
 
 

@@ -69,17 +69,23 @@ insert into gateway.credential (device_id, password_hash, created_at)
 values (%(device_id)s, %(password_hash)s, %(now)s);
 
 -- name: rotate_credential
--- Also lets a revoked device in again: a new secret is a new decision.
-update gateway.credential c
-set password_hash = %(password_hash)s, created_at = %(now)s, revoked_at = null
-from gateway.device d
-where d.id = c.device_id and d.name = %(name)s and d.retired_at is null
-returning d.shard;
+-- Also lets a revoked device in again, and one that had no credential yet: a new secret is a new decision.
+with given as (
+    insert into gateway.credential (device_id, password_hash, created_at)
+    select id, %(password_hash)s, %(now)s from gateway.device
+    where name = %(name)s and retired_at is null
+    on conflict (device_id) do update
+    set password_hash = excluded.password_hash, created_at = excluded.created_at, revoked_at = null
+    returning device_id
+)
+select d.shard from given join gateway.device d on d.id = given.device_id;
 
 -- name: revoke_credential
-update gateway.credential c set revoked_at = coalesce(c.revoked_at, %(now)s)
-from gateway.device d where d.id = c.device_id and d.name = %(name)s
-returning d.id;
+-- A device that waits for its first contact is shut out, too: the row without a password says so.
+insert into gateway.credential (device_id, password_hash, created_at, revoked_at)
+select id, '', %(now)s, %(now)s from gateway.device where name = %(name)s
+on conflict (device_id) do update set revoked_at = coalesce(credential.revoked_at, excluded.revoked_at)
+returning device_id;
 
 -- name: broker_users
 select d.name, c.password_hash
@@ -107,3 +113,11 @@ where (%(product)s::text is null or p.name = %(product)s)
   and (%(name)s::text is null or d.name = %(name)s)
 order by d.name
 limit %(limit)s;
+
+-- name: known_devices
+-- Whatever a list of new devices could collide with.
+select d.name, d.serial, p.name as product, d.lot, d.delivered_at, o.email as owner_email
+from gateway.device d
+join gateway.product p on p.id = d.product_id
+left join gateway.owner o on o.id = d.owner_id
+where d.name = any(%(names)s) or (p.name = %(product)s and d.serial = any(%(serials)s));

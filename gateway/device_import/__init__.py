@@ -1,0 +1,1 @@
+"""Brings a CSV file of devices in."""
