@@ -239,9 +239,9 @@ def test_too_many_visitors_are_turned_away_and_none_stays_for_ever(
         socket.create_connection(("127.0.0.1", counter.port), timeout=30)
         for _ in range(CONNECTIONS_MAX)
     ]
-    with socket.create_connection(("127.0.0.1", counter.port), timeout=30) as one_more:
-        with contextlib.suppress(ConnectionResetError):
-            assert one_more.recv(1) == b""
+    one_more = socket.create_connection(("127.0.0.1", counter.port), timeout=30)
+    with one_more, contextlib.suppress(ConnectionResetError):
+        assert one_more.recv(1) == b""
     for visitor_socket in idle:
         visitor_socket.close()
     told: Told = {}
