@@ -48,6 +48,10 @@ lock: .venv/.ready-dev ## Pin the dependencies of pyproject.toml anew
 	@$(UV) pip compile --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	@$(UV) pip compile --all-extras -c requirements.lock --generate-hashes --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements-dev.lock
 
+bench: .venv/.ready ## Measure the way from publish to committed row (ARGS=--quick: in 90 seconds)
+	@$(FORECARE) runtime install
+	@$(FORECARE) bench ingest $(ARGS)
+
 clean: ## Stop the embedded servers and remove everything that was made, data included
 	@if [ -x .venv/bin/python ]; then $(FORECARE) runtime down; fi
 	rm -rf .runtime .venv build *.egg-info

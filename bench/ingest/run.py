@@ -1,0 +1,146 @@
+"""`forecare bench ingest` from beginning to end: what is measured, in which order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from bench.ingest.driver import Driver, generator
+from bench.ingest.figures import middle
+from bench.ingest.instance import Instance, own_instance
+from bench.ingest.machine import machine_facts, versions
+from bench.ingest.measure import (
+    Timeline,
+    limits_of,
+    line_of,
+    messages_to_measure,
+    run_line,
+    shape_json,
+)
+from bench.ingest.shapes import DEVICES, SHAPES, Shape
+from bench.ingest.storage import measure_storage
+from core.clock import monotonic_s, wall_now
+from core.settings import Settings
+
+_INSTANCE = "bench-ingest"
+_PRODUCTS = (("bench_three", 3, DEVICES), ("bench_ten", 10, DEVICES), ("bench_stored", 10, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOrder:
+    """What to measure."""
+
+    seconds: float
+    """How long each measured run is to keep the line busy."""
+    repeats: int
+    latency_s: float
+    messages_max: int = 0
+    """Bound of messages in a run; 0: none but the machine's."""
+
+    @property
+    def is_tiny(self) -> bool:
+        return self.messages_max > 0
+
+
+QUICK = BenchOrder(seconds=7.0, repeats=1, latency_s=6.0)
+FULL = BenchOrder(seconds=12.0, repeats=3, latency_s=15.0)
+
+
+def run_bench(settings: Settings, order: BenchOrder, *, console: Console) -> dict[str, Any]:
+    """Measure everything that is ordered on one instance; return the JSON object."""
+    started_s, started_at = monotonic_s(), wall_now()
+    with own_instance(settings, _INSTANCE, console=console) as instance:
+        for product, metrics, devices in _PRODUCTS:
+            instance.register(product, metrics=metrics, devices=devices)
+        timeline = Timeline(int(started_at.timestamp() * 1000))
+        with generator(instance) as driver:
+            bench = _Bench(instance, driver, timeline, order, console)
+            shapes = {shape.name: bench.shape(shape) for shape in SHAPES}
+            latency = bench.latency(SHAPES[0], shapes[SHAPES[0].name]["messages_per_s"] / 2)
+            first = timeline.batch(SHAPES[0], DEVICES).build.first_ms
+        storage = measure_storage(instance.pool, first_ms=first)
+        result: dict[str, Any] = {
+            "at": started_at.isoformat(timespec="seconds"),
+            "shapes": shapes,
+            "latency_ms": latency,
+            "bytes_per_value": {
+                "heap": round(storage.heap, 2),
+                "columnstore": storage.columnstore,
+                "columnstore_reason": storage.reason,
+            },
+            "scale": [],
+            "versions": versions(instance),
+            "machine": machine_facts(instance.settings.runtime_path),
+        }
+    result["seconds"] = round(monotonic_s() - started_s, 1)
+    return result
+
+
+class _Bench:
+    """The measurements of one run, one after the other."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        driver: Driver,
+        timeline: Timeline,
+        order: BenchOrder,
+        console: Console,
+    ) -> None:
+        self.instance = instance
+        self.driver = driver
+        self.timeline = timeline
+        self.order = order
+        self.console = console
+
+    def shape(self, shape: Shape) -> dict[str, Any]:
+        """Measure a shape as often as ordered; return its medians."""
+        found = [self._once(shape, number) for number in range(self.order.repeats)]
+        return merge(found)
+
+    def latency(self, shape: Shape, rate: float) -> dict[str, float]:
+        """Measure from publish to `stored` while messages come evenly at a rate."""
+        with self.console.status(f"latency at {rate:,.0f} messages/s"):
+            messages = self._bounded(int(rate * self.order.latency_s))
+            batch = self.timeline.batch(shape, messages)
+            self.driver.build(batch.build)
+            with self.instance.ingesting() as receivers:
+                self.driver.let_all_be_born()
+                ran = run_line(self.driver, batch, receivers=receivers, rate=rate)
+        self.console.print(f"latency: {dict(ran.sent.latency_ms)} ms", highlight=False)
+        return {**ran.sent.latency_ms, "messages_per_s": round(rate)}
+
+    def _once(self, shape: Shape, number: int) -> dict[str, Any]:
+        with self.console.status(f"{shape.name}, run {number + 1} of {self.order.repeats}"):
+            with self.instance.ingesting() as receivers:
+                warm = self.timeline.batch(shape, self._bounded(shape.warm_up))
+                self.driver.build(warm.build)
+                self.driver.let_all_be_born()
+                warmed = run_line(self.driver, warm, receivers=receivers)
+                messages = messages_to_measure(shape, warmed, seconds=self.order.seconds)
+                batch = self.timeline.batch(shape, self._bounded(messages))
+                self.driver.build(batch.build)
+                ran = run_line(self.driver, batch, receivers=receivers)
+            line = line_of(self.instance, batch, ran)
+            limits = limits_of(self.instance, self.driver, batch, line)
+        found = shape_json(shape, line, limits)
+        self.console.print(
+            f"{shape.name}: {found['messages_per_s']:,} messages/s,"
+            f" {found['ingest_cpu_us_per_message']} µs of ingest a message, lost {found['lost']}",
+            highlight=False,
+        )
+        return found
+
+    def _bounded(self, messages: int) -> int:
+        return min(messages, self.order.messages_max) if self.order.is_tiny else messages
+
+
+def merge(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median of every figure over repeated measurements; of losses the sum. Pure."""
+    merged: dict[str, Any] = {key: middle([one[key] for one in found]) for key in found[0]}
+    for key in ("lost", "unconfirmed"):
+        merged[key] = sum(one[key] for one in found)
+    merged["ingest_rss_mib_max"] = max(one["ingest_rss_mib_max"] for one in found)
+    merged["runs"] = len(found)
+    return merged
