@@ -1,6 +1,7 @@
 """How numbers, money and times are written: Babel underneath, the site's time zone always. Pure."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -116,6 +117,14 @@ def duration(value: timedelta) -> str:
 def json_text(value: object) -> str:
     """Write a JSON value for people: a text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def pairs(document: Mapping[str, object]) -> str:
+    """Write the entries of a document on one line; null is what was given back."""
+    return ", ".join(
+        f"{key} given back" if value is None else f"{key} = {json_text(value)}"
+        for key, value in document.items()
+    )
 
 
 def json_block(value: object) -> Markup:

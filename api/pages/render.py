@@ -68,6 +68,7 @@ def _environment() -> Environment:
         ago=written.ago,
         json_block=written.json_block,
         json_text=written.json_text,
+        pairs=written.pairs,
     )
     return environment
 

@@ -60,3 +60,9 @@ def test_no_text_ends_the_block_of_json_in_a_page(value: dict[str, str | float])
 
 def test_json_in_a_page_means_the_same_again() -> None:
     assert written.json_block({"a": "</script>"}) == '{"a":"\\u003c/script\\u003e"}'
+
+
+def test_a_document_is_written_on_one_line_and_what_was_given_back_says_so() -> None:
+    assert (
+        written.pairs({"a": 1.5, "mode": "eco", "b": None}) == "a = 1.5, mode = eco, b given back"
+    )
