@@ -1,9 +1,9 @@
 """A device's side of the line: connects, says what it is, and sends its spool until it is `stored`.
 
-`Courier` drives the connections of a whole fleet from one thread: one selector over paho's sockets.
 A device keeps at most a window of messages on their way. When nothing has been confirmed for the
 time-out, or after a reconnect, it starts over at the oldest message of its spool, under the same
-numbers. A PUBACK is flow control and never empties the spool.
+numbers. A PUBACK is flow control and never empties the spool. What the platform wants of the device
+besides its samples goes to its controller, if it has one.
 """
 
 import selectors
@@ -25,19 +25,23 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_sim import log
 from firmware_sim.backoff import full_jitter_s
+from firmware_sim.clock import wall_s
+from firmware_sim.controller import HEARS, Controller
 from firmware_sim.errors import SimulatorError
 from firmware_sim.payload import MESSAGE_BYTES_MAX, compose
+from firmware_sim.said import Said
 from firmware_sim.spool import Spool
 
 CONFIRM_TIMEOUT_S = 30.0
 WINDOW_MESSAGES = 8
 _KEEPALIVE_S = 60
-_TICK_S = 0.1
 _MISC_EVERY_S = 5.0
-_SELECT_S = 0.05
 _NO_SUBSCRIBER, _NOT_AUTHORIZED = 0x10, 0x87
 _FAILURE_FROM = 0x80
 _REFUSED_WAIT_S = 60.0
+_LIMIT_WAIT_MAX_S = 3600.0
+RESTART_S = (0.3, 1.0)
+"""Shortest and longest time that a restart takes, wall time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ class DeviceClient:
         rng: Random,
         selector: selectors.BaseSelector,
         confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
+        controller: Controller | None = None,
     ) -> None:
         self.identity = identity
         self.is_held = False
@@ -98,6 +103,9 @@ class DeviceClient:
         self._rng = rng
         self._selector = selector
         self._confirm_timeout_s = confirm_timeout_s
+        self._controller = controller
+        self._receipts: dict[int, str] = {}
+        """Packet ids of messages of the controller that the broker has not acknowledged."""
         self._paho: mqtt.Client | None = None
         self._base = f"fc/{identity.shard}/{identity.name}"
         self._attempt = 0
@@ -110,6 +118,12 @@ class DeviceClient:
         self._is_drained = False
         self._progress_s = 0.0
         self._low = spool.lowest(identity.name)
+        if controller is not None:
+            controller.started(boot)
+
+    @property
+    def firmware(self) -> str:
+        return self._controller.firmware if self._controller else self.identity.firmware
 
     @property
     def has_socket(self) -> bool:
@@ -122,6 +136,8 @@ class DeviceClient:
     def tick(self, now_s: float) -> None:
         """Connect, time out, keep alive; `now_s` is monotonic."""
         self._now_s = now_s
+        if self._controller is not None and self._controller.wants_restart:
+            self._restart(self._controller)
         if self.is_held:
             self._drop_connection()
             return
@@ -137,6 +153,8 @@ class DeviceClient:
         if self._on_the_way and now_s - self._progress_s > self._confirm_timeout_s:
             log.warning("device.resend", device=self.identity.name, messages=len(self._on_the_way))
             self._start_over()
+        if self._controller is not None and self.is_connected:
+            self._say(self._controller.tick(now_s))
         self.pump()
 
     def pump(self) -> None:
@@ -186,6 +204,42 @@ class DeviceClient:
         self.problem = ""
         self.pump()
 
+    def on_limit(self, payload: bytes | bytearray) -> None:
+        """Wait as long as the platform asks; what it did not take is still in the spool."""
+        try:
+            said = orjson.loads(payload)
+            limit, wait_s = str(said["limit"]), float(said["resets_at"]) / 1000 - wall_s()
+        except (ValueError, KeyError, TypeError, OverflowError):
+            log.warning("device.limit_unreadable", device=self.identity.name)
+            return
+        # A little later than all the others that have the same instant, and bounded: clocks lie.
+        wait_s = min(max(wait_s, 0.0), _LIMIT_WAIT_MAX_S) + self._rng.uniform(0.05, 0.5)
+        self._wait_and_start_over(f"over the limit {limit[:64]}", wait_s)
+
+    def _hear(self, message: mqtt.MQTTMessage) -> None:
+        kind = message.topic.rpartition("/")[2]
+        if kind == "stored":
+            self.on_stored(message.payload)
+        elif kind == "limit":
+            self.on_limit(message.payload)
+        elif self._controller is not None:
+            self._say(self._controller.hear(kind, bytes(message.payload), now_s=self._now_s))
+
+    def _say(self, messages: Sequence[Said]) -> None:
+        for said in messages:
+            assert self._paho is not None
+            sent = self._paho.publish(f"{self._base}/{said.kind}", said.payload, qos=1)
+            self._receipts[sent.mid] = said.receipt
+
+    def _restart(self, controller: Controller) -> None:
+        """Start anew under the next boot number, as after a power cut: no goodbye."""
+        self._drop_connection()
+        self.boot = self._spool.start(self.identity.name, mark=0)
+        controller.started(self.boot)
+        self._start_over()
+        self._next_attempt_s = self._now_s + self._rng.uniform(*RESTART_S)
+        log.info("device.restarted", device=self.identity.name, boot=self.boot)
+
     def close(self) -> None:
         """Say goodbye; the courier still has to send it."""
         if self._paho is None:
@@ -200,7 +254,7 @@ class DeviceClient:
         )
         paho.username_pw_set(self.identity.name, self.identity.password)
         paho.will_set(f"{self._base}/will", self._will(), qos=1)
-        paho.max_inflight_messages_set(WINDOW_MESSAGES + 4)
+        paho.max_inflight_messages_set(2 * WINDOW_MESSAGES)
         if self._address.is_tls:
             paho.tls_set_context(ssl.create_default_context())
         self._attach(paho)
@@ -232,17 +286,18 @@ class DeviceClient:
         paho.on_connect = current(self._on_connect)
         paho.on_subscribe = current(self._on_subscribe)
         paho.on_publish = current(self._on_publish)
-        paho.on_message = current(lambda _userdata, message: self.on_stored(message.payload))
+        paho.on_message = current(lambda _userdata, message: self._hear(message))
 
     def _on_connect(self, _userdata: Any, _flags: Any, reason: ReasonCode, _props: Any) -> None:
         if reason.is_failure:
             self.problem = f"the broker refused the device: {reason}"
             return  # the broker hangs up now, and the back-off begins
         assert self._paho is not None
-        self._paho.subscribe(f"{self._base}/stored", qos=1)
+        kinds = ("stored", "limit", *(HEARS if self._controller else ()))
+        self._paho.subscribe([(f"{self._base}/{kind}", 1) for kind in kinds])
 
     def _on_subscribe(self, _userdata: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
+        if reasons[0].is_failure:  # without the others it can still deliver
             self.problem = "the broker lets the device hear no `stored`"
             log.warning("device.subscribe_refused", device=self.identity.name)
             return
@@ -250,13 +305,20 @@ class DeviceClient:
             log.info("device.back", device=self.identity.name)
         self.is_connected, self._attempt, self.problem = True, 0, ""
         identity = self.identity
-        birth = {"boot": self.boot, "firmware": identity.firmware, "product": identity.product}
+        birth = {"boot": self.boot, "firmware": self.firmware, "product": identity.product}
         assert self._paho is not None
         self._paho.publish(f"{self._base}/birth", orjson.dumps(birth), qos=1)
+        if self._controller is not None:
+            self._say(self._controller.connected(now_s=self._now_s))
         self._start_over()
 
-    def _on_publish(self, _userdata: Any, _mid: int, reason: ReasonCode, _props: Any) -> None:
+    def _on_publish(self, _userdata: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
         value = int(reason.value)
+        receipt = self._receipts.pop(mid, None)
+        if receipt is not None:
+            if value == 0 and receipt and self._controller is not None:
+                self._controller.taken(receipt)
+            return  # what nobody took is said again after the next connect
         if value == 0:
             return
         if value == _NO_SUBSCRIBER:
@@ -294,6 +356,7 @@ class DeviceClient:
     def _drop_connection(self) -> None:
         paho, self._paho = self._paho, None
         self.is_connected = False
+        self._receipts.clear()
         sock = paho.socket() if paho is not None else None
         if sock is not None:
             # Without a DISCONNECT, as when a line breaks: the broker speaks the will.
@@ -337,83 +400,3 @@ class DeviceClient:
             self._selector.modify(sock, events, self)
         except (KeyError, ValueError):
             return
-
-
-class Courier:
-    """Drives the connections of a fleet. One thread; `run` returns after the time it was given."""
-
-    def __init__(
-        self,
-        *,
-        address: Address,
-        spool: Spool,
-        monotonic_s: Callable[[], float],
-        confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
-    ) -> None:
-        self.clients: dict[str, DeviceClient] = {}
-        self._address = address
-        self._spool = spool
-        self._monotonic_s = monotonic_s
-        self._confirm_timeout_s = confirm_timeout_s
-        self._selector = selectors.DefaultSelector()
-        self._ticked_s = 0.0
-
-    def add(self, identity: Identity, *, boot: int, rng: Random) -> None:
-        self.clients[identity.name] = DeviceClient(
-            address=self._address,
-            identity=identity,
-            boot=boot,
-            spool=self._spool,
-            rng=rng,
-            selector=self._selector,
-            confirm_timeout_s=self._confirm_timeout_s,
-        )
-
-    def wake(self) -> None:
-        """Tell all devices that the spool has got new messages."""
-        for client in self.clients.values():
-            client.wake()
-
-    def run(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Move messages for so long, or until the condition holds (looked at ten times a second)."""
-        end_s = self._monotonic_s() + seconds
-        while True:
-            now_s = self._monotonic_s()
-            if now_s - self._ticked_s >= _TICK_S:
-                self._ticked_s = now_s
-                self._spool.flush()
-                for client in self.clients.values():
-                    client.tick(now_s)
-                if until():
-                    return
-            if now_s >= end_s:
-                return
-            self._select(min(_SELECT_S, end_s - now_s))
-
-    def close(self, *, seconds: float = 2.0) -> None:
-        """Send the goodbyes, then let go of all connections."""
-        for client in self.clients.values():
-            client.close()
-        end_s = self._monotonic_s() + seconds
-        while self._monotonic_s() < end_s and self._connected():
-            self._select(_SELECT_S)
-        for client in self.clients.values():
-            client.is_held = True
-            client.tick(self._monotonic_s())
-        self._spool.flush()
-        self._selector.close()
-
-    def problems(self) -> Sequence[str]:
-        return sorted({client.problem for client in self.clients.values() if client.problem})
-
-    def _connected(self) -> bool:
-        return any(client.has_socket for client in self.clients.values())
-
-    def _select(self, timeout_s: float) -> None:
-        for key, events in self._selector.select(timeout_s):
-            client: DeviceClient = key.data
-            now_s = self._monotonic_s()
-            if events & selectors.EVENT_READ:
-                client.on_readable(now_s)
-            if events & selectors.EVENT_WRITE:
-                client.on_writable(now_s)

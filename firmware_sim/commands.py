@@ -21,6 +21,7 @@ from firmware_sim.rest import Api
 from firmware_sim.simulation import DAY_S, Files, Report, Simulation
 from firmware_sim.state import State, load_state, save_state
 from firmware_sim.surroundings import choose_login, surroundings
+from firmware_sim.updating import read_key
 
 _SHEETS = Path(__file__).resolve().parent.parent / "gateway" / "sheets"
 _DEVICES_MAX = 5000
@@ -79,6 +80,10 @@ _PROVISION_WAIT_S = 60.0
     " their owners only one books a visit.",
 )  # fmt: skip
 @click.option(
+    "--firmware-key", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) with which the devices check firmware; without one they take no update.",
+)  # fmt: skip
+@click.option(
     "--progress", "style", default="auto", show_default=True,
     type=click.Choice(["auto", "bar", "json"]),
 )  # fmt: skip
@@ -97,6 +102,7 @@ def simulate(
     sheets: Path,
     live: bool,
     ahead: int,
+    firmware_key: Path | None,
     style: str,
 ) -> None:
     """Let a fleet of simulated heat pumps and water pumps live on the platform.
@@ -147,6 +153,7 @@ def simulate(
                 speed=factor,
                 is_live=live,
                 report=teller.tell,
+                firmware_key=read_key(firmware_key) if firmware_key else None,
             )
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda _number, _frame: simulation.stop())

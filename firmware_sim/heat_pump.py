@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from firmware_sim.model import Meter, Mode, Model, Operation, Site, Values
+from firmware_sim.model import Meter, Mode, Model, Operation, Setting, Site, Values
 from firmware_sim.noise import FloatArray, IntArray, slow_noise, steps
 from firmware_sim.wear import erosion, exponential, fading, linear
 from firmware_sim.weather import local_hour, outdoor_c
@@ -12,7 +12,9 @@ _CYCLE_S = 2700
 _WEEK_S = 7 * 86_400
 
 
-def _operate(key: int, site: Site, at_s: IntArray) -> Operation:
+def _operate(
+    key: int, site: Site, at_s: IntArray, *, offset: FloatArray | float = 0.0
+) -> Operation:
     outdoor = outdoor_c(site, at_s)
     hour = local_hour(site, at_s)
     setback = np.where((hour < 5.5) | (hour > 22.5), 0.8, 1.0)
@@ -28,7 +30,7 @@ def _operate(key: int, site: Site, at_s: IntArray) -> Operation:
     running = ((heats & (demand > 0.03)) | hot_water).astype(np.float64)
     hz = np.where(hot_water, 62.0, np.clip(wanted_hz, _HZ_MIN, _HZ_MAX)) * running
     knob = 1.5 * steps(key + 2, at_s, period_s=_WEEK_S)
-    heating_c = np.clip(27 + knob + 0.55 * (19 - outdoor), 24, 50)
+    heating_c = np.clip(27 + knob + offset + 0.55 * (19 - outdoor), 24, 50)
     outlet = np.where(hot_water, 50.0, heating_c)
     outlet = np.where(running > 0, outlet, heating_c - 5)
     load = hz / _HZ_MAX
@@ -70,6 +72,7 @@ def _stop(values: Values, running: FloatArray) -> None:
 HEAT_PUMP = Model(
     name="heat_pump",
     running_metric="compressor_hz",
+    offset=Setting(name="curve_offset_k", default=0, low=-5, high=5),
     operate=_operate,
     stop=_stop,
     meters=(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.model import Meter, Mode, Model, Site
+from firmware_sim.history import History
+from firmware_sim.model import REPORT_EVERY, Meter, Mode, Model, Operation, Site
 from firmware_sim.noise import FloatArray, IntArray, key_of, slow_noise, white_noise
 from firmware_sim.plan import DAY_S, Failure, SensorFault
 
@@ -46,13 +47,15 @@ class Machine:
     start_s: int
     failures: list[Failure] = field(default_factory=list)
     sensor_faults: Sequence[SensorFault] = ()
+    history: History = field(default_factory=History)
+    """What it was set to, and which firmware it ran."""
     _tolerances: dict[tuple[str, ...], float] = field(default_factory=dict)
     _hours: dict[int, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def block(self, start_s: int, end_s: int) -> Block:
         """Make the samples of [start_s, end_s), both on whole minutes."""
         at_s = np.arange(start_s, end_s, STEP_S, dtype=np.int64)
-        operation = self.model.operate(self.key, self.site, at_s)
+        operation = self._operate(at_s)
         code = self.fault_codes(at_s)
         running = operation.running * (code == 0)
         values = {
@@ -60,7 +63,8 @@ class Machine:
             for meter in self.model.meters
         }
         for mode in self.model.modes:
-            shown = self.wear(mode, at_s) ** mode.effect_power
+            wear = np.maximum(self.wear(mode, at_s), self.history.feigned_wear(mode.name, at_s))
+            shown = wear**mode.effect_power
             under_load = 0.94 + 0.12 * operation.load
             for metric, deviation in mode.deviations.items():
                 values[metric] = values[metric] + deviation * shown * under_load * running
@@ -69,7 +73,7 @@ class Machine:
             values[meter.name] = values[meter.name] + running * own
         self.model.stop(values, running)
         self._measure(values, at_s)
-        is_sent = self._apply_sensor_faults(values, at_s)
+        is_sent = self._apply_sensor_faults(values, at_s) & self._is_reported(at_s)
         values[FAULT_METRIC] = code
         return Block(
             at_s=at_s, measured_at_ms=self.own_clock_ms(at_s), metrics=values, is_sent=is_sent
@@ -105,6 +109,16 @@ class Machine:
         ppm = (self.key % (2 * _DRIFT_PPM_MAX * 10)) / 10 - _DRIFT_PPM_MAX
         since_set = (at_s + self.key % DAY_S) % DAY_S
         return np.asarray(at_s * 1000 + (since_set * ppm / 1000).astype(np.int64))
+
+    def _operate(self, at_s: IntArray) -> Operation:
+        setting = self.model.offset
+        offset = self.history.setting(setting.name, at_s, default=setting.default)
+        return self.model.operate(self.key, self.site, at_s, offset=offset)
+
+    def _is_reported(self, at_s: IntArray) -> np.ndarray:
+        """Whether a sample is due at an instant, by the configured time between two of them."""
+        every = self.history.setting(REPORT_EVERY.name, at_s, default=REPORT_EVERY.default)
+        return np.asarray(at_s // STEP_S % every.astype(np.int64) == 0)
 
     def _progress(self, mode: Mode, failure: Failure, at_s: IntArray) -> FloatArray:
         if not mode.by_running_hours:
@@ -176,7 +190,7 @@ class Machine:
     def _stuck_at(self, fault: SensorFault) -> float:
         """The value of the last hour before the fault in which the machine ran."""
         at_s = np.arange(fault.start_s - 6 * 3600, fault.start_s, STEP_S, dtype=np.int64)
-        operation = self.model.operate(self.key, self.site, at_s)
+        operation = self._operate(at_s)
         ran = operation.running > 0
         meter = self.model.meter(fault.metric)
         values = operation.values[fault.metric]

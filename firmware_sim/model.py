@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from firmware_sim.noise import FloatArray, IntArray
 from firmware_sim.wear import Law, linear
@@ -67,6 +67,30 @@ class Operation:
     """0 to 1."""
 
 
+class Operate(Protocol):
+    """Device key, site, instants in epoch seconds and the offset of the set point to healthy values
+    without noise."""
+
+    def __call__(
+        self, key: int, site: Site, at_s: IntArray, *, offset: FloatArray | float = 0.0
+    ) -> Operation: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Something that can be configured on the device."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    is_whole: bool = False
+
+
+REPORT_EVERY = Setting(name="report_every_min", default=1, low=1, high=30, is_whole=True)
+"""Minutes between two samples that are sent; every product has it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A product as the simulator knows it."""
@@ -74,11 +98,16 @@ class Model:
     name: str
     meters: tuple[Meter, ...]
     modes: tuple[Mode, ...]
-    operate: Callable[[int, Site, IntArray], Operation]
-    """(device key, site, instants in epoch seconds) to healthy values without noise."""
+    operate: Operate
     stop: Callable[[Values, FloatArray], None]
     """Put the values of a stopped machine where the mask is 0 (power, speed, flow, …)."""
     running_metric: str
+    offset: Setting
+    """Moves the set point of the controller."""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return (REPORT_EVERY, self.offset)
 
     def mode(self, name: str) -> Mode:
         return next(mode for mode in self.modes if mode.name == name)

@@ -1,17 +1,23 @@
 """The run of a whole fleet: samples into the spool in step with the line, people acting in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from firmware_sim import log
-from firmware_sim.client import Courier, Identity, parse_address
+from firmware_sim.client import Identity, parse_address
 from firmware_sim.clock import monotonic_s, wall_s
+from firmware_sim.controller import Controller
+from firmware_sim.courier import Courier
 from firmware_sim.errors import RefusedError, UnreachableError
-from firmware_sim.fleet import Fleet
-from firmware_sim.machine import FAULT_METRIC, STEP_S
+from firmware_sim.fleet import Fleet, Unit
+from firmware_sim.machine import FAULT_METRIC, STEP_S, Machine
+from firmware_sim.memory import Memory
 from firmware_sim.model import Model
 from firmware_sim.noise import key_of
 from firmware_sim.pace import GRACE_S, Reached, may_go_on
@@ -48,6 +54,10 @@ class Files:
         return self.directory / "spool.db"
 
     @property
+    def memory(self) -> Path:
+        return self.directory / "memory.db"
+
+    @property
     def truth(self) -> Path:
         return self.directory / "truth.json"
 
@@ -66,6 +76,7 @@ class Simulation:
         speed: float | None,
         is_live: bool,
         report: Report,
+        firmware_key: Ed25519PublicKey | None = None,
     ) -> None:
         self._fleet = fleet
         self._state = state
@@ -76,13 +87,16 @@ class Simulation:
         self._is_live = is_live
         self._report = report
         self._is_stopping = False
+        self._firmware_key = firmware_key
         self._spool = Spool(files.spool)
+        self._memory = Memory(files.memory)
         self._courier = Courier(
             address=parse_address(state.mqtt_url), spool=self._spool, monotonic_s=monotonic_s
         )
-        for unit in fleet.units:
+        for unit, machine in self._pairs():
             credential = state.credentials[unit.name]
             boot = self._spool.start(unit.name, mark=fleet.start_s)
+            rng = Random(key_of(fleet.seed, unit.name, boot))  # noqa: S311 - jitter, no secret
             self._courier.add(
                 Identity(
                     name=unit.name,
@@ -92,7 +106,8 @@ class Simulation:
                     firmware=unit.firmware,
                 ),
                 boot=boot,
-                rng=Random(key_of(fleet.seed, unit.name, boot)),  # noqa: S311 - jitter, no secret
+                rng=rng,
+                controller=self._controller(unit, machine, rng),
             )
         self._made_s = min(self._spool.mark(unit.name) for unit in fleet.units)
         self._whole = {unit.product: _whole_metrics(m.model) for unit, m in self._pairs()}
@@ -118,6 +133,7 @@ class Simulation:
             self._courier.close(seconds=2.0)
             self._write_truth()
             self._spool.close()
+            self._memory.close()
             self._people.close()
         self._tell("stopped" if self._is_stopping else "finished")
 
@@ -270,8 +286,30 @@ class Simulation:
             counts=self._counts,
         )
 
-    def _pairs(self) -> Any:
+    def _controller(self, unit: Unit, machine: Machine, rng: Random) -> Controller:
+        """Give a device its controller, and its machine what the device remembers."""
+        self._memory.add(unit.name, firmware=unit.firmware)
+        machine.history = self._memory.history(unit.name)
+        return Controller(
+            unit.name,
+            model=machine.model,
+            memory=self._memory,
+            history=machine.history,
+            key=self._firmware_key,
+            at_s=lambda: self._made_s,
+            wall_s=wall_s,
+            self_test=lambda: _self_test(machine, self._made_s),
+            rng=rng,
+        )
+
+    def _pairs(self) -> Iterable[tuple[Unit, Machine]]:
         return zip(self._fleet.units, self._fleet.machines, strict=True)
+
+
+def _self_test(machine: Machine, at_s: int) -> dict[str, Any]:
+    """Look at the machine as its own controller can: it knows its fault code and nothing of wear."""
+    code = int(machine.fault_codes(np.asarray([at_s], dtype=np.int64))[0])
+    return {"passed": code == 0, "fault_code": code}
 
 
 def _whole_metrics(model: Model) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from firmware_sim.model import Meter, Mode, Model, Operation, Site, Values
+from firmware_sim.model import Meter, Mode, Model, Operation, Setting, Site, Values
 from firmware_sim.noise import FloatArray, IntArray, slow_noise, steps
 from firmware_sim.wear import erosion, exponential, fading, linear
 from firmware_sim.weather import local_hour, outdoor_c
@@ -11,7 +11,9 @@ _RPM_MAX = 2900.0
 _WEEK_S = 7 * 86_400
 
 
-def _operate(key: int, site: Site, at_s: IntArray) -> Operation:
+def _operate(
+    key: int, site: Site, at_s: IntArray, *, offset: FloatArray | float = 0.0
+) -> Operation:
     outdoor = outdoor_c(site, at_s)
     hour = local_hour(site, at_s)
     room = 15 + 0.3 * outdoor
@@ -26,7 +28,7 @@ def _operate(key: int, site: Site, at_s: IntArray) -> Operation:
     night = (hour > 1.2) & (hour < 4.3) & (slow_noise(key + 3, at_s, period_s=1800) < 0.2)
     running = (~night).astype(np.float64)
     demand = demand * running
-    set_bar = 4.0 + 0.15 * steps(key + 2, at_s, period_s=_WEEK_S)
+    set_bar = 4.0 + 0.15 * steps(key + 2, at_s, period_s=_WEEK_S) + offset
     load = demand / 100
     rpm = (1750 + 900 * load + 120 * (set_bar - 4)) * running
     values: Values = {
@@ -70,6 +72,7 @@ def _stop(values: Values, running: FloatArray) -> None:
 WATER_PUMP = Model(
     name="water_pump",
     running_metric="speed_rpm",
+    offset=Setting(name="pressure_offset_bar", default=0, low=-0.5, high=0.5),
     operate=_operate,
     stop=_stop,
     meters=(

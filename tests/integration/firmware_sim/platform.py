@@ -53,7 +53,7 @@ class Storer:
 
     def _take(self, message: mqtt.MQTTMessage) -> None:
         _, shard, device, kind = message.topic.split("/")
-        if kind == "stored":
+        if kind not in {"birth", "will", "telemetry"}:
             return
         content = json.loads(message.payload)
         if kind == "birth":
