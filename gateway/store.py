@@ -75,7 +75,7 @@ def create_telemetry(connection: Connection, product: Product, *, chunk: timedel
     connection.execute(
         sql.SQL(
             "create table {} (device_id bigint not null, measured_at timestamptz not null,"
-            " primary key (device_id, measured_at))"
+            " _flags smallint, primary key (device_id, measured_at))"
         ).format(table)
     )
     connection.execute(
@@ -84,6 +84,12 @@ def create_telemetry(connection: Connection, product: Product, *, chunk: timedel
     connection.execute(
         sql.SQL("comment on table {} is {}").format(
             table, f"{product.title}: one row per device and instant, a column per metric"
+        )
+    )
+    connection.execute(
+        sql.SQL("comment on column {}._flags is {}").format(
+            table,
+            "null: nothing to say; 1: the time is the platform's, the device's clock was off",
         )
     )
 

@@ -32,9 +32,9 @@ def topic_of(device: str, *, shard: int, kind: str) -> str:
     return f"fc/{shard:02x}/{device}/{kind}"
 
 
-def stored_topic(telemetry_topic: str) -> str:
-    """Return the topic on which the sender of a telemetry message is answered."""
-    return telemetry_topic.removesuffix("telemetry") + "stored"
+def answer_topic(telemetry_topic: str, *, kind: str) -> str:
+    """Return the topic on which the sender of a telemetry message is answered: `stored` or `limit`."""
+    return telemetry_topic.removesuffix("telemetry") + kind
 
 
 def parse_topic(topic: str) -> Topic | None:

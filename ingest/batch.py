@@ -15,12 +15,12 @@ from core.failpoint import failpoint
 from core.pool import Connection
 from gateway.session import Arrival
 from ingest import store
+from ingest.clock_store import write_shifted
 from ingest.door import admit
 from ingest.fleet import Advances, StreamTable
+from ingest.limits.gate import Gate, Held, save_held
 from ingest.records import NEVER_MS, Admission, Refusal, Refused
 from ingest.registry import RegistryCache
-from ingest.rollups.late import late_stretches
-from ingest.rollups.store import add_late_marks
 
 PERMANENT = (
     errors.DataError,
@@ -30,6 +30,13 @@ PERMANENT = (
     errors.DatatypeMismatch,
 )
 """Errors that the same rows would meet again."""
+
+
+class Moment(NamedTuple):
+    """When a batch is written, on the wall clock and on one that never goes back."""
+
+    now: datetime
+    now_s: float
 
 
 class Confirmation(NamedTuple):
@@ -49,13 +56,16 @@ class Stored:
     messages: int
     refused: int
     confirmations: Sequence[Confirmation]
+    notices: Sequence[tuple[str, bytes]] = ()
+    """Topic and payload: what senders over a limit are to be told."""
 
 
 class BatchWriter:
     """Writes batches over one connection and remembers how far each stream has come."""
 
-    def __init__(self, registry: RegistryCache) -> None:
+    def __init__(self, registry: RegistryCache, *, share: float = 1.0) -> None:
         self.registry = registry
+        self._gate = Gate(registry, share=share)
         self._streams = StreamTable()
 
     def write(
@@ -85,6 +95,7 @@ class BatchWriter:
             messages=first.messages + second.messages,
             refused=first.refused + second.refused,
             confirmations=[*first.confirmations, *second.confirmations],
+            notices=[*first.notices, *second.notices],
         )
 
     def _write(
@@ -99,12 +110,15 @@ class BatchWriter:
         admission = self._admit(connection, arrivals, now=now, now_s=now_s)
         if refuse_with:
             admission = refused_by_database(arrivals[0], admission, reason=refuse_with, now=now)
+        held = self._gate.hold(admission, arrivals, now=now, now_s=now_s)
+        admission = held.admission
+        moment = Moment(now=now, now_s=now_s)
         try:
-            advances = self._fill(connection, admission, now=now, is_merge=False)
+            advances = self._fill(connection, held, moment, is_merge=False)
         except errors.UniqueViolation:
             # Somebody has sent again what is stored. The quick way is lost for this batch alone.
             connection.rollback()
-            advances = self._fill(connection, admission, now=now, is_merge=True)
+            advances = self._fill(connection, held, moment, is_merge=True)
         failpoint("ingest.before_commit")
         connection.commit()
         failpoint("ingest.after_commit")
@@ -114,12 +128,14 @@ class BatchWriter:
             messages=len(arrivals),
             refused=len(admission.refused),
             confirmations=_confirmations(arrivals, advances),
+            notices=held.notices,
         )
 
     def _admit(
         self, connection: Connection, arrivals: Sequence[Arrival], *, now: datetime, now_s: float
     ) -> Admission:
         self.registry.prepare(connection, arrivals, now_s=now_s)
+        self._gate.refresh(connection, self.registry.products, now_s=now_s)
         admission = admit(arrivals, self.registry, now=now)
         if any(r.reason is Refusal.UNKNOWN_METRIC for r in admission.refused):
             self.registry.refresh_sheets(connection, now_s=now_s)
@@ -129,18 +145,20 @@ class BatchWriter:
         return admission
 
     def _fill(
-        self, connection: Connection, admission: Admission, *, now: datetime, is_merge: bool
+        self, connection: Connection, held: Held, moment: Moment, *, is_merge: bool
     ) -> Advances:
+        admission, now = held.admission, moment.now
         unknown = self._streams.unknown(admission.messages)
         known = store.load_streams(connection, unknown) if unknown else {}
         write_samples = store.merge_samples if is_merge else store.copy_samples
         for name, columns in admission.columns.items():
             write_samples(connection, admission.products[name], columns)
-        store.add_dead_letters(connection, admission.refused)
+        write_shifted(connection, admission, now=now)
+        letters = save_held(connection, held, now=now, now_s=moment.now_s)
+        store.add_dead_letters(connection, [*admission.refused, *letters])
         advances = self._streams.advance(admission.messages, known)
         store.save_streams(connection, advances)
-        late = store.save_progress(connection, advances.spans, now=now)
-        add_late_marks(connection, late_stretches(admission.columns.values(), late), now=now)
+        store.save_progress(connection, advances.spans, now=now)
         return advances
 
 

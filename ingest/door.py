@@ -11,13 +11,13 @@ A message is accepted or refused as a whole. Anatomy of a batch:
    concerned are decoded again and judged alone (`ingest.judge`), so that a reason never depends on
    the batch, and their rows are left out.
 3. What comes out is an `Admission`: `columns`, the accepted samples of each product, to be copied;
-   `refused`, the dead letters; and `messages`, parallel arrays with one entry per message of a known
+   `refused`, the dead letters; `shifted`, what devices with a wrong clock sent (`ingest.clocks`); and `messages`, parallel arrays with one entry per message of a known
    device, accepted or refused: device_ids, boots, seqs, lows, samples, values, oldest_ms, newest_ms.
    Whatever is to be decided per device or per message (streams, progress, limits, lateness) is
    decided from these arrays and needs no second look at a payload.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Protocol
@@ -31,12 +31,25 @@ from gateway.codecs.typed import NOT_TAKEN
 from gateway.codecs.units import UnitError, in_sheet_units
 from gateway.session import Arrival
 from gateway.topics import parse_topic
+from ingest.clocks import OffClock, shift
 from ingest.judge import Fault, fault_of, time_window
 from ingest.lots import ClosedLot, Lot
-from ingest.records import NEVER_MS, NO_BOOT, Admission, Columns, Device, Messages, Refusal, Refused
+from ingest.records import (
+    NEVER_MS,
+    NO_BOOT,
+    Admission,
+    Columns,
+    Device,
+    Integers,
+    Messages,
+    Refusal,
+    Refused,
+    Shifted,
+)
 
 _DETAIL_MAX = 300
 _TOPIC_MAX = 200
+_WRONG_TIMES = (Refusal.TOO_OLD, Refusal.IN_FUTURE)
 _STRANGER = Fault(Refusal.UNKNOWN_DEVICE, "no such device, or not on this topic")
 
 
@@ -76,6 +89,7 @@ class Door:
         self._lots: dict[str, Lot] = {}
         self._faults: dict[int, tuple[Fault, int]] = {}
         """By place: what is wrong, and the device's id; 0: unknown."""
+        self._shifted: list[Shifted] = []
         self._now = EPOCH
         self._now_ms = 0
 
@@ -110,18 +124,20 @@ class Door:
             window_ms = time_window(lot.product, now_ms=self._now_ms)
             closed = ClosedLot(lot, window_ms=window_ms)
             for place, device_id in closed.bad():
-                fault = self._fault(self.arrivals[place].payload, lot)
-                self._faults[place] = (fault, device_id)
+                self._take_bad(place, device_id, lot)
             found = closed.columns()
             if found is not None:
                 columns[name] = found
                 messages.append(closed.messages())
         letters = sorted(self._faults.items())
         messages.append(self._refused_messages(letters))
+        if self._shifted:
+            messages.append(_shifted_messages(self._shifted))
         return Admission(
             columns=columns,
             refused=[self._letter(place, fault) for place, (fault, _) in letters],
             messages=_in_order(messages),
+            shifted=self._shifted,
             products={name: lot.product for name, lot in self._lots.items()},
         )
 
@@ -132,12 +148,36 @@ class Door:
     def _take_other(self, place: int, device_id: int, payload: bytes, lot: Lot) -> None:
         """Take a message that is not for the typed reader."""
         read = self._read(payload, lot)
+        if isinstance(read, Telemetry):
+            lot.add_decoded(place, device_id, read)
+        else:
+            self._note(place, device_id, read, lot)
+
+    def _take_bad(self, place: int, device_id: int, lot: Lot) -> None:
+        """Say what is wrong with a message of a closed lot."""
+        read = self._read(self.arrivals[place].payload, lot)
+        if isinstance(read, Telemetry):
+            # Kept as a dead letter, so nothing is lost, and no batch is held up for ever.
+            read = Fault(
+                Refusal.UNREADABLE, "refused with its batch, though nothing is wrong with it"
+            )
+        self._note(place, device_id, read, lot)
+
+    def _note(self, place: int, device_id: int, read: Fault | OffClock, lot: Lot) -> None:
         if isinstance(read, Fault):
             self._faults[place] = (read, device_id)
-        else:
-            lot.add_decoded(place, device_id, read)
+            return
+        shifted = Shifted(
+            place=place,
+            device_id=device_id,
+            product=lot.product.name,
+            ahead_ms=read.ahead_ms,
+            digest=read.digest,
+            message=read.message,
+        )
+        self._shifted.append(shifted)
 
-    def _read(self, payload: bytes, lot: Lot) -> Telemetry | Fault:
+    def _read(self, payload: bytes, lot: Lot) -> Telemetry | Fault | OffClock:
         if len(payload) > PAYLOAD_MAX:
             return Fault(Refusal.TOO_LARGE, f"{len(payload)} bytes, more than {PAYLOAD_MAX}")
         try:
@@ -146,15 +186,12 @@ class Door:
             return Fault(Refusal.UNREADABLE, str(error))
         except UnitError as error:
             return Fault(Refusal.WRONG_UNIT, str(error))
-        return fault_of(message, lot.product, now_ms=self._now_ms) or message
-
-    def _fault(self, payload: bytes, lot: Lot) -> Fault:
-        """Say what is wrong with a message of a closed lot."""
-        read = self._read(payload, lot)
-        if isinstance(read, Fault):
-            return read
-        # Kept as a dead letter, so nothing is lost, and no batch is held up for ever.
-        return Fault(Refusal.UNREADABLE, "refused with its batch, though nothing is wrong with it")
+        fault = fault_of(message, lot.product, now_ms=self._now_ms)
+        if fault is None:
+            return message
+        if fault.reason in _WRONG_TIMES:
+            return shift(message, lot.product, now_ms=self._now_ms) or fault
+        return fault
 
     def _letter(self, place: int, fault: Fault) -> Refused:
         arrival = self.arrivals[place]
@@ -191,9 +228,27 @@ class Door:
         )
 
 
+def _shifted_messages(shifted: Sequence[Shifted]) -> Messages:
+    def column(values: Iterable[int]) -> Integers:
+        return np.fromiter(values, dtype=np.int64, count=len(shifted))
+
+    said = [one.message for one in shifted]
+    return Messages(
+        places=column(one.place for one in shifted),
+        device_ids=column(one.device_id for one in shifted),
+        boots=column(NO_BOOT if m.boot is None else m.boot for m in said),
+        seqs=column(m.seq for m in said),
+        lows=column(m.low for m in said),
+        samples=column(len(m.samples) for m in said),
+        values=column(sum(len(values) for _, values in m.samples) for m in said),
+        oldest_ms=column(min(at_ms for at_ms, _ in m.samples) for m in said),
+        newest_ms=column(max(at_ms for at_ms, _ in m.samples) for m in said),
+    )
+
+
 def _in_order(parts: Sequence[Messages]) -> Messages:
     """Join the messages of all products in order of arrival."""
-    if len(parts) == 2 and not len(parts[1]):
+    if len(parts) == 2 and not len(parts[1]):  # one product, nothing refused: nearly always
         return parts[0]
     places = np.concatenate([part.places for part in parts])
     order = np.argsort(places)

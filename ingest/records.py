@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.product import Product
+from gateway.codecs import Telemetry
 
 Integers = NDArray[np.int64]
 StreamKey = tuple[int, int]
@@ -36,7 +37,11 @@ class Refusal(StrEnum):
     """The message names a unit that cannot be turned into the product sheet's."""
     OUT_OF_RANGE = "out_of_range"
     TOO_OLD = "too_old"
+    """A sample too old, and no clock that is off: the newest one is of now."""
     IN_FUTURE = "in_future"
+    """A clock ahead, in a message that spans more than a device may deliver."""
+    OVER_LIMIT = "over_limit"
+    """More than its sender may send, and without a number with which it could come again."""
     NOT_STORABLE = "not_storable"
     """The database refused it, for ever."""
 
@@ -121,6 +126,21 @@ class DeviceSpans:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shifted:
+    """A message that is stored with the platform's time, because its device's clock is off."""
+
+    place: int
+    """In the batch."""
+    device_id: int
+    product: str
+    ahead_ms: int
+    """Of the device's clock; was taken off its times."""
+    digest: bytes
+    """Of the samples as they came: the same message again would get another time."""
+    message: Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """What the door made of a batch."""
 
@@ -128,8 +148,11 @@ class Admission:
     """By product; only products of which something was accepted."""
     refused: Sequence[Refused]
     messages: Messages
+    shifted: Sequence[Shifted] = ()
+    """Messages of devices whose clock is off; their samples stand in no column."""
     products: dict[str, Product] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
-        return sum(map(len, self.columns.values()))
+        shifted = sum(len(one.message.samples) for one in self.shifted)
+        return sum(map(len, self.columns.values())) + shifted

@@ -11,11 +11,10 @@ from core.pool import Connection, Pool
 from gateway.session import Arrival
 from ingest import store
 from ingest.batch import PERMANENT
+from ingest.clock_store import Clock, clock_of, write_shifted
 from ingest.door import admit
 from ingest.records import NEVER_MS, NO_BOOT, Admission, DeviceSpans
 from ingest.registry import RegistryCache
-from ingest.rollups.late import late_stretches
-from ingest.rollups.store import add_late_marks
 from ingest.store import DeadLetter, DeadLetterRow, WaitingLetter
 
 _REPLAY_AT_ONCE = 200
@@ -103,6 +102,12 @@ def replay(
         after = letters[-1].id
 
 
+def clock(pool: Pool, *, device: str) -> Clock | None:
+    """Return how far off a device's clock is; None: it never was, or there is no such device."""
+    with pool.connection() as connection:
+        return clock_of(connection, device)
+
+
 def _replay_one(
     connection: Connection,
     registry: RegistryCache,
@@ -133,8 +138,8 @@ def _store(connection: Connection, admission: Admission, *, now: datetime) -> No
     how far its history has no gap was decided then too."""
     for name, columns in admission.columns.items():
         store.merge_samples(connection, admission.products[name], columns)
+    write_shifted(connection, admission, now=now)
     messages = admission.messages
-    store.lock_progress(connection, messages.device_ids)
     is_numbered = messages.boots != NO_BOOT
     through_ms = np.where(is_numbered, NEVER_MS, messages.newest_ms)
     spans = DeviceSpans(
@@ -143,5 +148,4 @@ def _store(connection: Connection, admission: Admission, *, now: datetime) -> No
         through_ms=through_ms,
         samples=messages.samples,
     )
-    late = store.save_progress(connection, spans, now=now)
-    add_late_marks(connection, late_stretches(admission.columns.values(), late), now=now)
+    store.save_progress(connection, spans, now=now)

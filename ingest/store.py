@@ -87,9 +87,12 @@ def copy_samples(connection: Connection, product: Product, columns: Columns) -> 
         copy.write(data)
 
 
-def merge_samples(connection: Connection, product: Product, samples: Columns) -> None:
+def merge_samples(
+    connection: Connection, product: Product, samples: Columns, *, flag: int | None = None
+) -> None:
     """Write samples of which some are stored: what a stored instant lacks is filled in, nothing
-    is overwritten, and of two values for one metric the earlier one stays."""
+    is overwritten, and of two values for one metric the earlier one stays. `flag` is what new rows
+    say in `_flags`."""
     columns = _columns(product)
     connection.execute(
         sql.SQL(
@@ -100,7 +103,7 @@ def merge_samples(connection: Connection, product: Product, samples: Columns) ->
     data = pack(samples, product, with_order=True)
     with connection.cursor().copy(_copy_into(_TEMPORARY, product, extra=("_order",))) as copy:
         copy.write(data)
-    rows = _first_values(columns) if has_repeats(samples) else _all_values(columns)
+    select = _first_values if has_repeats(samples) else _all_values
     fill = sql.SQL(", ").join(
         sql.SQL("{0} = coalesce(stored.{0}, excluded.{0})").format(column) for column in columns
     )
@@ -110,9 +113,15 @@ def merge_samples(connection: Connection, product: Product, samples: Columns) ->
     )
     connection.execute(
         sql.SQL(
-            "insert into {} as stored (device_id, measured_at, {}) {}"
+            "insert into {} as stored (device_id, measured_at, {}, _flags) {}"
             " on conflict (device_id, measured_at) do update set {} where {}"
-        ).format(_table(product), sql.SQL(", ").join(columns), rows, fill, lacks)
+        ).format(
+            _table(product),
+            sql.SQL(", ").join(columns),
+            select(columns, flag),
+            fill,
+            lacks,
+        )
     )
     connection.execute(sql.SQL("drop table {}").format(_TEMPORARY))
 
@@ -131,18 +140,11 @@ def save_streams(connection: Connection, advances: Advances) -> None:
     )
 
 
-def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) -> dict[int, int]:
-    """Note what a batch brought of each device, and how far its history has no gap.
-
-    Returns
-    -------
-    dict
-        Devices that brought samples behind what was stored before, and how far that was, in
-        milliseconds since 1970.
-    """
+def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) -> None:
+    """Note what a batch brought of each device, and how far its history has no gap."""
     if not len(spans.device_ids):
-        return {}
-    rows = connection.execute(
+        return
+    connection.execute(
         _queries["save_progress"],
         {
             "device_ids": _Integers(spans.device_ids),
@@ -153,12 +155,6 @@ def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) 
             "now": now,
         },
     )
-    return dict(rows.fetchall())
-
-
-def lock_progress(connection: Connection, device_ids: Integers) -> None:
-    """Keep other writers from advancing these devices until the transaction ends."""
-    connection.execute(_queries["lock_progress"], {"device_ids": _Integers(device_ids)})
 
 
 def add_dead_letters(connection: Connection, refused: Sequence[Refused]) -> None:
@@ -253,22 +249,22 @@ def mark_refused_again(connection: Connection, letter_id: int, *, result: str) -
     connection.execute(_queries["mark_refused_again"], {"id": letter_id, "result": result})
 
 
-def _all_values(columns: Sequence[sql.Identifier]) -> sql.Composed:
+def _all_values(columns: Sequence[sql.Identifier], flag: int | None) -> sql.Composed:
     """Sorted, so that two processes never wait for each other crosswise."""
-    return sql.SQL("select device_id, measured_at, {} from {} order by 1, 2").format(
-        sql.SQL(", ").join(columns), _TEMPORARY
+    return sql.SQL("select device_id, measured_at, {}, {} from {} order by 1, 2").format(
+        sql.SQL(", ").join(columns), sql.Literal(flag), _TEMPORARY
     )
 
 
-def _first_values(columns: Sequence[sql.Identifier]) -> sql.Composed:
+def _first_values(columns: Sequence[sql.Identifier], flag: int | None) -> sql.Composed:
     """Melt several samples of one instant into one row, each metric's first value kept."""
     firsts = sql.SQL(", ").join(
         sql.SQL("(array_agg({0} order by _order) filter (where {0} is not null))[1]").format(column)
         for column in columns
     )
-    return sql.SQL("select device_id, measured_at, {} from {} group by 1, 2 order by 1, 2").format(
-        firsts, _TEMPORARY
-    )
+    return sql.SQL(
+        "select device_id, measured_at, {}, {} from {} group by 1, 2 order by 1, 2"
+    ).format(firsts, sql.Literal(flag), _TEMPORARY)
 
 
 def _copy_into(table: sql.Identifier, product: Product, *, extra: Sequence[str]) -> sql.Composed:

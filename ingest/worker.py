@@ -22,7 +22,7 @@ from core.pool import Connection, assert_durable
 from core.settings import Settings
 from gateway.broker import INGEST_PARTS_MAX, ingest_user
 from gateway.session import Arrival, BrokerAwayError, BrokerRefusedError, Session, SessionOptions
-from gateway.topics import foreign_filters, stored_topic, telemetry_filters, topic_of
+from gateway.topics import SHARDS, answer_topic, foreign_filters, telemetry_filters, topic_of
 from ingest.batch import BatchWriter, Confirmation, Stored
 from ingest.registry import RegistryCache
 
@@ -92,7 +92,7 @@ class Worker:
         self._stop = stop
         user, options = session_options(settings)
         self._session = Session(mqtt_endpoint(settings, user), options)
-        self._writer = BatchWriter(RegistryCache())
+        self._writer = BatchWriter(RegistryCache(), share=len(settings.shards) / SHARDS)
         self._connection: Connection | None = None
         self._report_s = 0.0
         self._reported = (0, 0, 0)
@@ -130,6 +130,7 @@ class Worker:
             self._session.acknowledge(batch)
             failpoint("ingest.after_ack")
             self._confirm(stored.confirmations)
+            self._session.publish(stored.notices)
             self._report()
 
     def _gather(self, batch: list[Arrival]) -> None:
@@ -179,7 +180,7 @@ class Worker:
         time-out, while QoS 1 would have the broker queue answers for devices that are gone."""
         self._session.publish(
             [
-                (stored_topic(topic), b'{"boot":%d,"seq":%d}' % (boot, seq))
+                (answer_topic(topic, kind="stored"), b'{"boot":%d,"seq":%d}' % (boot, seq))
                 for topic, boot, seq in confirmations
             ]
         )

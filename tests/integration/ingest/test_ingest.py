@@ -94,8 +94,9 @@ BAD = {
     b'{"boot":1,"seq":0,"samples":[[%d,{"water_c":1,"water_c":2}]]}' % NOW_MS: "unreadable",
     b'{"boot":1,"seq":0,"samples":[[%d,{"steam":1}]]}' % NOW_MS: "unknown_metric",
     b'{"boot":1,"seq":0,"samples":[[%d,{"water_c":1000}]]}' % NOW_MS: "out_of_range",
-    b'{"boot":1,"seq":0,"samples":[[253402300799000,{"water_c":1}]]}': "in_future",
-    b'{"boot":1,"seq":0,"samples":[[1764000000,{"water_c":1}]]}': "too_old",
+    b'{"boot":1,"seq":0,"samples":[[253402300799000,{"water_c":1}],[0,{"water_c":1}]]}': "in_future",
+    b'{"boot":1,"seq":0,"samples":[[1764000000,{"water_c":1}],[%d,{"water_c":1}]]}'
+    % NOW_MS: "too_old",
     b'{"boot":1,"seq":0,"samples":[]}': "no_samples",
     b'{"boot":1,"seq":0,"samples":[%s]}' % (b" " * 66_000): "too_large",
 }

@@ -65,7 +65,6 @@ def test_samples_become_columns_in_the_order_of_the_message() -> None:
         ([[NOW_MS, {}]], Refusal.NO_SAMPLES),
         ([], Refusal.NO_SAMPLES),
         ([[NOW_MS, {"boils": i}] for i in range(1001)], Refusal.TOO_MANY_SAMPLES),
-        ([[NOW_MS + 601_000, {"water_c": 1}]], Refusal.IN_FUTURE),
         ([[NOW_MS - 401 * 86_400_000, {"water_c": 1}]], Refusal.TOO_OLD),
         ([[2**53, {"water_c": 1}]], Refusal.IN_FUTURE),
         ([[-(2**53), {"water_c": 1}]], Refusal.TOO_OLD),
@@ -87,6 +86,24 @@ def test_one_bad_sample_refuses_the_whole_message_and_no_other(
     assert admission.rows == 4
     assert admission.messages.seqs.tolist() == [0, 1, 2]
     assert (admission.messages.samples == 0).tolist() == [False, True, False]
+
+
+def test_a_message_of_a_wrong_clock_stands_apart_with_the_time_of_arrival() -> None:
+    admission = admitted(
+        {"boot": 1, "seq": 0, "samples": [[NOW_MS, {"water_c": 20}]]},
+        {"boot": 1, "seq": 1, "samples": [[0, {"water_c": 21}], [60_000, {"boils": 1}]]},
+        {"boot": 1, "seq": 2, "samples": [[NOW_MS + 601_000, {"water_c": 22}]]},
+    )
+
+    assert admission.refused == []
+    assert len(admission.columns["kettle"]) == 1
+    assert [(one.place, one.ahead_ms) for one in admission.shifted] == [
+        (1, 60_000 - NOW_MS),
+        (2, 601_000),
+    ]
+    assert admission.messages.seqs.tolist() == [0, 1, 2]
+    assert admission.messages.newest_ms.tolist() == [NOW_MS, NOW_MS, NOW_MS]
+    assert admission.rows == 4
 
 
 def test_a_stranger_and_a_foreign_topic_are_refused() -> None:

@@ -1,0 +1,83 @@
+"""Stores what a device with a wrong clock sends with the platform's time. Pure.
+
+A device whose newest sample lies in the future, or further back than its product may deliver, does not
+know the time: a clock that was never set, a factory date, a battery that ran empty. Its whole message is
+moved so that the newest sample is of the moment in which it arrived; the time between its samples
+stays. The rows say so (`_flags`), and by how much is kept, so what the device meant can be worked out.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from core.product import Product
+from gateway.codecs import Telemetry
+from ingest.judge import time_window
+from ingest.records import Columns, Shifted
+
+FLAG = 1
+"""In `_flags`: the time is the platform's."""
+_DIGEST_BYTES = 16
+
+
+class OffClock(NamedTuple):
+    """A message whose device does not know the time."""
+
+    message: Telemetry
+    """With the platform's time."""
+    ahead_ms: int
+    """How far ahead the device's clock is."""
+    digest: bytes
+
+
+def shift(message: Telemetry, product: Product, *, now_ms: int) -> OffClock | None:
+    """Move a message to its time of arrival.
+
+    Returns
+    -------
+    OffClock or None
+        None: the clock is right, or the message spans more than the product may deliver.
+    """
+    oldest_ms, latest_ms = time_window(product, now_ms=now_ms)
+    times = [at_ms for at_ms, _ in message.samples]
+    newest = max(times)
+    if oldest_ms <= newest <= latest_ms:
+        return None
+    ahead_ms = newest - now_ms
+    if min(times) - ahead_ms < oldest_ms:
+        return None
+    samples = [(at_ms - ahead_ms, values) for at_ms, values in message.samples]
+    moved = Telemetry(samples, message.boot, message.seq, message.low)
+    return OffClock(moved, ahead_ms, digest_of(message))
+
+
+def digest_of(message: Telemetry) -> bytes:
+    """Return what tells a message from others, whatever its envelope says."""
+    said = msgspec.json.encode(message.samples)
+    return hashlib.blake2b(said, digest_size=_DIGEST_BYTES).digest()
+
+
+def columns_of(shifted: Sequence[Shifted], product: Product) -> Columns:
+    """Lay the samples of some messages of a product out in columns."""
+    index = {metric.name: i for i, metric in enumerate(product.metrics)}
+    device_ids, times_ms, order = [], [], []
+    rows = [one for one in shifted for _ in one.message.samples]
+    values = np.full((len(rows), len(index)), np.nan)
+    row = 0
+    for one in shifted:
+        for at_ms, found in one.message.samples:
+            device_ids.append(one.device_id)
+            times_ms.append(at_ms)
+            order.append(one.place)
+            for name, value in found.items():
+                values[row, index[name]] = value
+            row += 1
+    return Columns(
+        device_ids=np.array(device_ids, dtype=np.int64),
+        times_ms=np.array(times_ms, dtype=np.int64),
+        values=values,
+        order=np.array(order, dtype=np.int64),
+    )

@@ -1,0 +1,70 @@
+"""A device whose clock is off is moved to the platform's time, and nothing else is."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.codecs import Telemetry
+from gateway.sheet import parse_sheet
+from ingest.clocks import digest_of, shift
+from ingest.judge import time_window
+from tests.integration.gateway.sheets import SMALL
+
+KETTLE = parse_sheet(SMALL, source="kettle.toml")
+NOW_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+
+
+def message(*times_ms: int) -> Telemetry:
+    return Telemetry([(at_ms, {"water_c": 20.0}) for at_ms in times_ms], 1, 7, 3)
+
+
+def test_a_clock_that_was_never_set_is_moved_and_the_spacing_stays() -> None:
+    found = shift(message(0, 60_000, 120_000), KETTLE, now_ms=NOW_MS)
+
+    assert found is not None
+    moved, ahead_ms = found.message, found.ahead_ms
+    assert [at for at, _ in moved.samples] == [NOW_MS - 120_000, NOW_MS - 60_000, NOW_MS]
+    assert ahead_ms == 120_000 - NOW_MS
+    assert (moved.boot, moved.seq, moved.low) == (1, 7, 3)
+
+
+def test_a_clock_that_is_fast_is_moved_back() -> None:
+    found = shift(message(NOW_MS + 5 * HOUR_MS), KETTLE, now_ms=NOW_MS)
+
+    assert found is not None
+    assert found.message.samples[0][0] == NOW_MS
+    assert found.ahead_ms == 5 * HOUR_MS
+
+
+def test_a_clock_that_is_right_stays_even_if_a_sample_is_too_old() -> None:
+    years_ago = NOW_MS - 3 * 365 * 24 * HOUR_MS
+
+    assert shift(message(NOW_MS), KETTLE, now_ms=NOW_MS) is None
+    assert shift(message(years_ago, NOW_MS), KETTLE, now_ms=NOW_MS) is None
+
+
+def test_a_message_that_spans_more_than_may_be_delivered_is_not_moved() -> None:
+    span_ms = KETTLE.history_max // timedelta(milliseconds=1) + 1
+
+    assert shift(message(0, span_ms), KETTLE, now_ms=NOW_MS) is None
+
+
+@given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=5))
+def test_what_is_moved_lies_in_the_window_and_ends_now(times_ms: list[int]) -> None:
+    found = shift(message(*times_ms), KETTLE, now_ms=NOW_MS)
+
+    if found is not None:
+        moved = [at for at, _ in found.message.samples]
+        oldest_ms, _ = time_window(KETTLE, now_ms=NOW_MS)
+        assert max(moved) == NOW_MS
+        assert min(moved) >= oldest_ms
+
+
+def test_a_repetition_is_known_whatever_its_envelope_says() -> None:
+    again = message(5, 6)
+    again.low = 6
+
+    assert digest_of(message(5, 6)) == digest_of(again)
+    assert digest_of(message(5, 6)) != digest_of(message(5, 7))
