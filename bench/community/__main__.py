@@ -3,7 +3,7 @@
 import sys
 
 from bench.community.lite import PACKAGE, VERSION
-from bench.community.measure import measure_columnstore
+from bench.ingest.columnstore import measure_columnstore
 from core.settings import load_settings
 
 room = measure_columnstore(load_settings().runtime_path / "community")

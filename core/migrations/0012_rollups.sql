@@ -20,3 +20,13 @@ create table ingest.dropped (
     dropped_at timestamptz not null,       -- wall time
     primary key (product_id, kind)
 );
+
+-- When a stream of ingest.stream was last seen to have gone on, so that those of boots long past can go.
+-- Retention looks once a day; the hot path knows nothing of it.
+create table ingest.stream_seen (
+    device_id bigint not null,
+    boot bigint not null,
+    seq_stored bigint not null,            -- as it was then
+    seen_at timestamptz not null,          -- wall time
+    primary key (device_id, boot)
+);

@@ -77,6 +77,7 @@ def retention_apply(product: str | None, dry_run: bool, as_json: bool) -> None:
             lines = tuple(line for line in found if line.rows or line.chunks)
         else:
             lines = service.apply(connection, now=now, product=product)
+            service.forget_streams(connection, now=now)
             if moved := service.move_to_columns(connection, now=now):
                 click.echo(f"{moved} chunks moved to the columnstore", err=as_json)
     if not lines and not as_json:

@@ -16,6 +16,7 @@ from ingest.rollups.store import RolledProduct, gone_before, rolled_products
 
 KINDS = ("raw", "hourly", "daily")
 _LETTERS_AT_ONCE = 2000
+_STREAMS_AT_ONCE = 5000
 _MARKS_KEPT = timedelta(days=30)
 
 
@@ -85,6 +86,31 @@ def apply(
         with connection.transaction():
             store.delete_marks(connection, old=now - _MARKS_KEPT)
     return tuple(line for line in done if line.rows or line.chunks)
+
+
+def forget_streams(connection: Connection, *, now: datetime) -> int:
+    """Forget the streams of boots that have not gone on for longer than the door takes history back.
+
+    Returns
+    -------
+    int
+        How many were forgotten. The first look only notes where each of them is.
+    """
+    with connection.transaction():
+        store.see_streams(connection, now=now)
+        products = rolled_products(connection)
+    forgotten = 0
+    for row in products:
+        before = now - row.product.history_max
+        while True:
+            with connection.transaction():
+                found = store.delete_streams(
+                    connection, row.id, before=before, limit=_STREAMS_AT_ONCE
+                )
+            forgotten += found
+            if found < _STREAMS_AT_ONCE:
+                break
+    return forgotten
 
 
 def move_to_columns(connection: Connection, *, now: datetime) -> int:

@@ -99,6 +99,21 @@ def delete_marks(connection: Connection, *, old: datetime) -> int:
     return connection.execute(_queries["delete_marks"], {"old": old}).rowcount
 
 
+def see_streams(connection: Connection, *, now: datetime) -> None:
+    """Note which streams have gone on since they were last looked at."""
+    connection.execute(_queries["see_streams"], {"now": now})
+
+
+def delete_streams(connection: Connection, product_id: int, *, before: datetime, limit: int) -> int:
+    """Forget streams of boots that are long past; returns how many that were."""
+    values = {"product_id": product_id, "before": before, "limit": limit}
+    old = connection.execute(_queries["old_streams"], values).fetchall()
+    if not old:
+        return 0
+    keys = {"device_ids": [row[0] for row in old], "boots": [row[1] for row in old]}
+    return connection.execute(_queries["delete_streams"], keys).rowcount
+
+
 def switch_columnstore_on(connection: Connection, product: Product) -> None:
     values = {"schema": SCHEMAS["raw"], "table": product.name}
     row = connection.execute(_queries["columnstore_is_on"], values).fetchone()

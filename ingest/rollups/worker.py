@@ -26,6 +26,7 @@ _LOOK_SHARE = 20.0
 """Looking for what is due may take a twentieth of the time, however many devices there are."""
 _AWAY_S_MAX = 10.0
 _KEEP_HOUSE_EVERY_S = 3600.0
+_LOOK_AT_STREAMS_EVERY_S = 24 * 3600.0
 _SOMEBODY_FASTER = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
@@ -46,6 +47,7 @@ class RollWorker:
         self._shapes: dict[int, int] = {}
         self._looked_s = 0.0
         self._keep_house_at_s = 0.0
+        self._look_at_streams_at_s = 0.0
 
     def run(self) -> None:
         """Loop until stopped. A database that goes away is waited for."""
@@ -144,6 +146,9 @@ class RollWorker:
         try:
             gone = retention.apply(connection, now=now, with_rows=False)
             moved = retention.move_to_columns(connection, now=now)
+            if monotonic_s() >= self._look_at_streams_at_s:
+                retention.forget_streams(connection, now=now)
+                self._look_at_streams_at_s = monotonic_s() + _LOOK_AT_STREAMS_EVERY_S
         except _SOMEBODY_FASTER as error:
             log.info("retention.later", reason=type(error).__name__)
             return

@@ -75,6 +75,38 @@ where r.device_id = m.device_id and m.id <= r.mark_id
   and (m.marked_at < %(old)s
        or exists (select from anomaly.rescored y where y.device_id = m.device_id and y.mark_id >= m.id));
 
+-- name: see_streams
+-- Streams that are new, or have gone on since they were last looked at.
+insert into ingest.stream_seen as known (device_id, boot, seq_stored, seen_at)
+select s.device_id, s.boot, s.seq_stored, %(now)s
+from ingest.stream s
+left join ingest.stream_seen n using (device_id, boot)
+where n.seq_stored is distinct from s.seq_stored
+on conflict (device_id, boot) do update set seq_stored = excluded.seq_stored, seen_at = excluded.seen_at;
+
+-- name: old_streams
+-- A boot that has not gone on for longer than the door takes history back, of a device that has gone on
+-- with another one since: whatever that boot still held would be refused as too old. The newest stays.
+select s.device_id, s.boot
+from ingest.stream_seen s
+join gateway.device d on d.id = s.device_id
+where d.product_id = %(product_id)s and s.seen_at < %(before)s
+  and exists (select from ingest.stream_seen n where n.device_id = s.device_id and n.seen_at > s.seen_at)
+limit %(limit)s;
+
+-- name: delete_streams
+-- Only those that stand where they were seen: one that goes on in this very moment stays.
+with gone as (
+    delete from ingest.stream s
+    using unnest(%(device_ids)s::bigint[], %(boots)s::bigint[]) as old (device_id, boot),
+          ingest.stream_seen n
+    where s.device_id = old.device_id and s.boot = old.boot
+      and n.device_id = old.device_id and n.boot = old.boot and n.seq_stored = s.seq_stored
+    returning s.device_id, s.boot
+)
+delete from ingest.stream_seen n using gone
+where n.device_id = gone.device_id and n.boot = gone.boot;
+
 -- name: columnstore_is_on
 select exists (select from timescaledb_information.hypertables
                where hypertable_schema = %(schema)s and hypertable_name = %(table)s

@@ -249,3 +249,58 @@ def test_nothing_of_the_columnstore_is_asked_of_the_apache_edition(
     history: None, rolling: Connection
 ) -> None:
     assert service.move_to_columns(rolling, now=wall_now()) == 0
+
+
+def streams(pool: Pool) -> list[Any]:
+    with pool.connection() as connection:
+        return connection.execute("select boot from ingest.stream order by 1").fetchall()
+
+
+def let_go_on(pool: Pool, *boots: int) -> None:
+    with pool.connection() as connection:
+        connection.execute(
+            "insert into ingest.stream (device_id, boot, seq_stored)"
+            " select d.id, b, 0 from gateway.device d, unnest(%s::bigint[]) b where d.name = 'k0'"
+            " on conflict (device_id, boot) do update set seq_stored = stream.seq_stored + 1",
+            [list(boots)],
+        )
+
+
+def test_the_stream_of_a_boot_that_is_long_past_is_forgotten(
+    pool: Pool, history: None, rolling: Connection
+) -> None:
+    """The door takes history back ten days here."""
+    let_go_on(pool, 1, 2)
+    first = service.forget_streams(rolling, now=TODAY)
+    let_go_on(pool, 2, 3)
+    soon = service.forget_streams(rolling, now=TODAY + 9 * DAY)
+
+    late = service.forget_streams(rolling, now=TODAY + 11 * DAY)
+
+    assert (first, soon, late) == (0, 0, 1)
+    assert streams(pool) == [(2,), (3,)]
+
+
+def test_the_only_stream_of_a_silent_device_is_kept(
+    pool: Pool, history: None, rolling: Connection
+) -> None:
+    let_go_on(pool, 1)
+    service.forget_streams(rolling, now=TODAY)
+
+    service.forget_streams(rolling, now=TODAY + 5000 * DAY)
+
+    assert streams(pool) == [(1,)]
+
+
+def test_an_old_stream_that_goes_on_after_all_is_kept(
+    pool: Pool, history: None, rolling: Connection
+) -> None:
+    let_go_on(pool, 1, 2)
+    service.forget_streams(rolling, now=TODAY)
+    let_go_on(pool, 2)
+    service.forget_streams(rolling, now=TODAY + 5 * DAY)
+    let_go_on(pool, 1)  # a spool of then is emptied at last
+
+    service.forget_streams(rolling, now=TODAY + 11 * DAY)
+
+    assert streams(pool) == [(1,), (2,)]
