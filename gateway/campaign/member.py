@@ -119,8 +119,10 @@ def offered(member: Member, *, boot: int | None, now: datetime) -> Member:
 
 def asked(member: Member, chunk: int, *, terms: Terms, now: datetime) -> Step:
     """The device asks for pieces from `chunk` on; Answer.NOTHING says: give them."""
-    if not terms.may_go_on or member.state not in WITHDRAWABLE:
+    if not terms.may_go_on or not (member.state in WITHDRAWABLE or _goes_on(member, terms)):
         return member, Answer.WITHDRAW
+    if member.state is State.WAITING:
+        member = offered(member, boot=None, now=now)
     since = member.since if member.state is State.DOWNLOADING else now
     state, due_at = State.DOWNLOADING, now + SILENT_AFTER
     chunk = max(chunk, member.chunk) if member.state is State.DOWNLOADING else chunk
@@ -139,14 +141,15 @@ def told(member: Member, message: Told, *, terms: Terms, now: datetime) -> Step:
         return member, Answer.NOTHING
     if member.state in BUSY:
         return _forward(member, state, message.chunk, terms=terms, now=now), Answer.NOTHING
-    if (
-        state is State.INSTALLING
-        and member.state in (State.WAITING, State.SKIPPED)
-        and member.offers
-    ):
+    if _goes_on(member, terms):
+        # By itself, after it came back with the old version. It counts like an offer.
+        again = replace(member, offers=member.offers + 1)
+        return _forward(again, state, message.chunk, terms=terms, now=now), Answer.NOTHING
+    is_held = member.state in (State.WAITING, State.SKIPPED) and member.offers > 0
+    if is_held and state is State.INSTALLING:
         # It began before it heard that the offer was withdrawn, and cannot be called back.
         return _forward(member, state, message.chunk, terms=terms, now=now), Answer.NOTHING
-    return member, Answer.WITHDRAW if member.state not in FINAL[:3] else Answer.NOTHING
+    return member, Answer.NOTHING if member.state is State.INSTALLED else Answer.WITHDRAW
 
 
 def born(member: Member, birth: Born, *, terms: Terms, now: datetime) -> Step:
@@ -167,17 +170,15 @@ def born(member: Member, birth: Born, *, terms: Terms, now: datetime) -> Step:
         reason = f"came back with {birth.version} after it had run {terms.version}"
         return _ended(member, State.ROLLED_BACK, reason, now=now), Answer.NOTHING
     if member.state is State.INSTALLING and is_reboot:
-        return _came_back(member, birth, terms=terms, now=now), Answer.NOTHING
+        member = _came_back(member, birth, terms=terms, now=now)
+        over = member.state is State.ROLLED_BACK
+        return member, Answer.WITHDRAW if over else Answer.NOTHING
+    if member.state is State.INSTALLING:
+        # Offered again, not counted: if `installing` was an old message come twice, this wakes it.
+        return member, Answer.OFFER if terms.may_go_on else Answer.NOTHING
     if member.state not in WITHDRAWABLE:
         return member, Answer.NOTHING
-    if not terms.may_go_on:
-        return member, Answer.WITHDRAW
-    if not is_reboot:
-        return replace(member, due_at=now + OFFER_AGAIN_AFTER), Answer.OFFER
-    if member.offers >= terms.offers_max:
-        reason = f"restarted in the middle each of {member.offers} times"
-        return _ended(member, State.FAILED, reason, now=now), Answer.WITHDRAW
-    return offered(member, boot=birth.boot, now=now), Answer.OFFER
+    return _interrupted(member, birth, is_reboot=is_reboot, terms=terms, now=now)
 
 
 def overdue(member: Member, *, terms: Terms, is_connected: bool, now: datetime) -> Step:
@@ -214,6 +215,26 @@ def withdrawn(member: Member, *, state: State, reason: str, now: datetime) -> Me
         due_at=None,
         is_withdrawn=had_offer,
     )
+
+
+def _interrupted(
+    member: Member, birth: Born, *, is_reboot: bool, terms: Terms, now: datetime
+) -> Step:
+    """The device is back in the middle of a download: it is offered the same again and goes on."""
+    if not terms.may_go_on:
+        return member, Answer.WITHDRAW
+    if not is_reboot:
+        return replace(member, due_at=now + OFFER_AGAIN_AFTER), Answer.OFFER
+    if member.offers >= terms.offers_max:
+        reason = f"restarted in the middle each of {member.offers} times"
+        return _ended(member, State.FAILED, reason, now=now), Answer.WITHDRAW
+    return offered(member, boot=birth.boot, now=now), Answer.OFFER
+
+
+def _goes_on(member: Member, terms: Terms) -> bool:
+    """Whether a device that waits for its next try may go on without being offered it once more."""
+    is_between = member.state is State.WAITING and member.offers > 0
+    return is_between and terms.may_go_on and member.offers < terms.offers_max
 
 
 def _forward(

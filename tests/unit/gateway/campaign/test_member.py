@@ -183,6 +183,29 @@ def test_what_is_being_installed_cannot_be_withdrawn() -> None:
     assert kept.state is State.INSTALLING
 
 
+def test_a_device_that_goes_on_by_itself_after_a_roll_back_comes_to_an_end() -> None:
+    member, boot, answer = at(State.INSTALLING), 5, Answer.NOTHING
+    while answer is not Answer.WITHDRAW:
+        boot += 1
+        member, answer = born(member, birth("1.0", boot), terms=TERMS, now=NOW)
+        for name in ("downloaded", "verified", "installing"):
+            member, _ = told(member, Told(state=State(name)), terms=TERMS, now=NOW)
+
+    assert boot - 5 == TERMS.offers_max
+    assert member.state is State.ROLLED_BACK
+
+
+def test_messages_before_a_roll_back_that_come_twice_end_in_another_offer() -> None:
+    messages = [Told(state=State(name)) for name in ("downloaded", "verified", "installing")]
+    member = OFFERED
+    for _ in range(2):
+        for message in messages:
+            member, _ = told(member, message, terms=TERMS, now=NOW)
+        member, answer = born(member, birth("1.0", 6), terms=TERMS, now=NOW)
+
+    assert (member.state, answer) == (State.INSTALLING, Answer.OFFER)
+
+
 def test_a_withdrawal_that_came_too_late_is_followed_all_the_same() -> None:
     taken = withdrawn(at(State.VERIFIED), state=State.WAITING, reason="stopped", now=NOW)
 
@@ -207,8 +230,8 @@ class AnyOrder(RuleBasedStateMachine):
         if before.state in FINAL and self.member.state in BUSY:
             assert before.state is State.SKIPPED
             assert self.member.state is State.INSTALLING
-        if self.member.offers > before.offers:
-            assert answer is Answer.OFFER
+        if answer is Answer.OFFER:
+            assert self.member.state in BUSY
 
     @precondition(lambda self: self.member.state is State.WAITING and self.terms.is_running)
     @rule()
