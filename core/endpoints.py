@@ -39,6 +39,11 @@ def broker_dir(settings: Settings) -> Path:
     return Path(settings.broker_dir) if settings.broker_dir else runtime_paths(settings).broker
 
 
+def ca_dir(settings: Settings) -> Path:
+    """Return the folder of the certificate authority."""
+    return Path(settings.ca_dir) if settings.ca_dir else runtime_paths(settings).root / "ca"
+
+
 def database_url(settings: Settings) -> str:
     """Return the address of the database.
 

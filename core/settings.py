@@ -83,6 +83,20 @@ class Settings:
         "Port on which the gateway answers devices at their first contact. Empty: a free one,"
         " remembered, with the embedded servers; else none.",
     )
+    mqtts_port: str = _setting(
+        "",
+        "Fixed port of the embedded broker for devices with a certificate (`forecare ca`)."
+        " Empty: a free one, remembered.",
+    )
+    mqtt_tls_port: str = _setting(
+        "",
+        "Fixed port of the embedded broker for devices with a password over TLS."
+        " Empty: a free one, remembered.",
+    )
+    ca_dir: str = _setting(
+        "",
+        "Folder of the certificate authority of `forecare ca`. Empty: `ca` in the runtime folder.",
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
     failpoint: str = _setting(
         "",

@@ -7,7 +7,7 @@ with user names that no device can have (a device name has no dot).
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from core.endpoints import broker_dir, runtime_paths, service_password
@@ -15,6 +15,7 @@ from core.log import get_logger
 from core.pool import Pool
 from core.runtime import service as runtime
 from core.runtime.errors import NotRunningError
+from core.runtime.service import BrokerPorts
 from core.settings import Settings, load_settings
 from gateway import store
 from gateway.passwords import hash_password
@@ -32,6 +33,8 @@ _PACKET_MAX = 70_000
 
 SERVER_CERTIFICATE = "server.crt"
 SERVER_KEY = "server.key"
+TRUSTED = "ca.crt"
+REVOKED = "devices.crl"
 _CONFIG = "mosquitto.conf"
 _ACL = "acl"
 _PASSWORDS = "passwords"
@@ -51,7 +54,7 @@ def service_users() -> tuple[str, ...]:
 
 def write_broker_files(
     directory: Path,
-    port: int,
+    ports: BrokerPorts,
     *,
     host: str = "127.0.0.1",
     run_as: str = "",
@@ -65,7 +68,8 @@ def write_broker_files(
     ----------
     directory : Path
         Where to write.
-    port : int
+    ports : BrokerPorts
+        Those of TLS count only if the broker's certificate lies in the folder (`forecare ca server`).
     host : str
         Address to listen on.
     run_as : str
@@ -76,7 +80,9 @@ def write_broker_files(
     """
     settings = load_settings()
     directory.mkdir(parents=True, exist_ok=True)
-    text = configuration(directory, port=port, host=host, run_as=run_as, data=data)
+    text = configuration(directory, port=ports.mqtt, host=host, run_as=run_as, data=data)
+    if (directory / SERVER_CERTIFICATE).exists():
+        text += tls_listeners(directory, ports=ports, host=host)
     _replace(directory / _CONFIG, text)
     _replace(directory / _ACL, access_list() + _own_text(directory / _ACL))
     devices = [line for line in _lines(directory / _PASSWORDS) if not _is_service(line)]
@@ -124,6 +130,11 @@ def sync_broker(pool: Pool, settings: Settings) -> bool:
         directory / _PASSWORDS,
         _password_file(settings, map(_line, users)) + _own_text(directory / _PASSWORDS),
     )
+    return reload_broker(settings)
+
+
+def reload_broker(settings: Settings) -> bool:
+    """Let the embedded broker read its files again; False if there is none to tell."""
     if settings.broker_dir and Path(settings.broker_dir) != runtime_paths(settings).broker:
         return False
     try:
@@ -179,6 +190,45 @@ listener {port} {host}
 # Else a device with its own password could take another one's client id and push it off.
 use_username_as_clientid true
 """
+
+
+def tls_listeners(directory: Path, *, ports: BrokerPorts, host: str) -> str:
+    """Return the listeners for devices on foreign nets, one by certificate, one by password. Pure.
+
+    Two of them, since Mosquitto takes the user name of a listener either from the certificate or from
+    the password file. The access list is the same for all.
+    """
+    text = ""
+    if ports.mqtts is not None:
+        text += f"""
+# The name in the client's certificate is its user name, client id and device name.
+listener {ports.mqtts} {host}
+certfile {directory}/{SERVER_CERTIFICATE}
+keyfile {directory}/{SERVER_KEY}
+cafile {directory}/{TRUSTED}
+crlfile {directory}/{REVOKED}
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+tls_version tlsv1.2
+"""
+    if ports.mqtt_tls is not None:
+        text += f"""
+# User name and password, over TLS.
+listener {ports.mqtt_tls} {host}
+certfile {directory}/{SERVER_CERTIFICATE}
+keyfile {directory}/{SERVER_KEY}
+use_username_as_clientid true
+tls_version tlsv1.2
+"""
+    return text
+
+
+def place_certificates(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Put what the authority made beside the broker's other files, for its account alone."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        _replace(directory / name, content.decode("ascii"))
 
 
 def access_list() -> str:

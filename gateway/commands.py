@@ -14,11 +14,14 @@ from core.clock import wall_now
 from core.endpoints import broker_dir, database_url, device_mqtt_url
 from core.errors import InvalidError, NotFoundError, RetryableError
 from core.pool import Pool, make_pool
+from core.runtime.service import BrokerPorts
 from core.settings import Settings, load_settings
 from core.terminal import show_table
 from gateway import service
 from gateway.broker import sync_broker
 from gateway.broker import write_broker_files as write_files
+from gateway.ca import service as authority
+from gateway.ca.commands import ask_passphrase
 from gateway.device_commands import commands as device_commands
 from gateway.device_import.commands import device_import
 from gateway.first_contact.commands import device_reset, product_key
@@ -202,11 +205,22 @@ def device_list(product_name: str | None, as_json: bool) -> None:
 
 @device.command("revoke")
 @click.argument("name")
-def device_revoke(name: str) -> None:
-    """Shut the device NAME out, at once; what it has sent stays."""
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the passphrase of the authority's key, where the device has certificates.",
+)
+def device_revoke(name: str, passphrase_file: Path | None) -> None:
+    """Shut the device NAME out, at once: its password and its certificates; what it has sent stays."""
+    now = wall_now()
     with _pool() as (pool, settings):
-        service.revoke_device(pool, name=name, now=wall_now())
+        service.revoke_device(pool, name=name, now=now)
         _sync(pool, settings)
+    folder = authority.open_folder(settings, passphrase=ask_passphrase(passphrase_file))
+    if any(one.name == name and one.is_valid(now) for one in folder.issued()):
+        _, is_told = authority.revoke(settings, folder, name, now=now)
+        if not is_told:
+            click.echo("note: the broker has to read its list of revoked certificates", err=True)
     click.echo(f"{name} can connect no more")
 
 
@@ -242,6 +256,8 @@ def broker() -> None:
 @broker.command("write")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.option("--port", default=1883, show_default=True, help="Port to listen on.")
+@click.option("--mqtts-port", type=int, help="Port for devices with a certificate (forecare ca).")
+@click.option("--tls-port", type=int, help="Port for devices with a password over TLS.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--run-as", default="", help="User that a broker started as root steps down to.")
 @click.option(
@@ -250,7 +266,13 @@ def broker() -> None:
     help="Folder in which the broker keeps its sessions and queues. Default: DIRECTORY.",
 )
 def broker_write(
-    directory: Path | None, port: int, host: str, run_as: str, data: Path | None
+    directory: Path | None,
+    port: int,
+    mqtts_port: int | None,
+    tls_port: int | None,
+    host: str,
+    run_as: str,
+    data: Path | None,
 ) -> None:
     """Write mosquitto.conf, the access list and the password file into DIRECTORY.
 
@@ -258,7 +280,8 @@ def broker_write(
     in the password file stay in it.
     """
     target = (directory or broker_dir(load_settings())).absolute()
-    write_files(target, port, host=host, run_as=run_as, data=data.absolute() if data else None)
+    ports = BrokerPorts(mqtt=port, mqtts=mqtts_port, mqtt_tls=tls_port)
+    write_files(target, ports, host=host, run_as=run_as, data=data.absolute() if data else None)
     click.echo(f"wrote {target}/mosquitto.conf, acl and passwords")
 
 

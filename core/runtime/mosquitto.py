@@ -17,7 +17,19 @@ from core.runtime.paths import RuntimePaths
 from core.runtime.ports import answers
 from core.runtime.processes import OwnProcesses, StopStep, is_alive
 
-BrokerFiles = Callable[[Path, int], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPorts:
+    """Where a broker listens. The two of TLS count only once it has a certificate."""
+
+    mqtt: int
+    mqtts: int | None = None
+    """TLS, and the client's certificate says who it is."""
+    mqtt_tls: int | None = None
+    """TLS, and a password says who the client is."""
+
+
+BrokerFiles = Callable[[Path, BrokerPorts], None]
 CONFIG_NAME = "mosquitto.conf"
 
 # Each connection is a file; without this the broker refuses them at 1,024, without a log line.

@@ -5,7 +5,7 @@ never wait.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from core.runtime.account import Account, can_enter
 from core.runtime.disk import MEGABYTE, disk_trouble_explained, require_space
 from core.runtime.errors import NotRunningError, ServerStartError, WrongOwnerError
 from core.runtime.logs import set_aside
-from core.runtime.mosquitto import BrokerFiles, Mosquitto
+from core.runtime.mosquitto import BrokerFiles, BrokerPorts, Mosquitto
 from core.runtime.paths import RuntimePaths, claim_fallback, make_folder
 from core.runtime.ports import LOOPBACK, PortWish, asked_port, choose_port
 from core.runtime.postgres import Postgres, database_url, with_password
@@ -26,6 +26,7 @@ from core.settings import load_settings
 
 __all__ = [
     "BrokerFiles",
+    "BrokerPorts",
     "Endpoints",
     "RuntimePaths",
     "RuntimeStatus",
@@ -112,8 +113,8 @@ def up(paths: RuntimePaths, *, broker_files: BrokerFiles, progress: Progress = S
 
     Parameters
     ----------
-    broker_files : callable(Path, int)
-        Writes `mosquitto.conf` and what it refers to into the given folder, for the given port.
+    broker_files : callable(Path, BrokerPorts)
+        Writes `mosquitto.conf` and what it refers to into the given folder, for the given ports.
         Called only when the broker has to be started.
 
     Raises
@@ -190,15 +191,23 @@ def reload_broker(paths: RuntimePaths) -> None:
     Mosquitto(paths=paths, account=paths.account()).reload()
 
 
-def restart_broker(paths: RuntimePaths, *, progress: Progress = SILENT) -> None:
-    """Stop and start the broker with the files that lie in its folder."""
+def restart_broker(
+    paths: RuntimePaths,
+    *,
+    progress: Progress = SILENT,
+    broker_files: BrokerFiles | None = None,
+) -> None:
+    """Stop and start the broker with the files that lie in its folder, or with new ones."""
     state = load_state(paths.state)
-    mosquitto = Mosquitto(paths=paths, account=paths.account())
+    account = paths.account()
+    mosquitto = Mosquitto(paths=paths, account=account)
     if state.mqtt_port is None or not mosquitto.config.exists():
         raise NotRunningError("the broker was never started", hint="forecare runtime up")
     with _locked(paths, progress):
         mosquitto.stop()
-        if not mosquitto.start(port=state.mqtt_port):
+        if broker_files is not None:
+            _start_mosquitto(paths, account, broker_files=broker_files, progress=progress)
+        elif not mosquitto.start(port=state.mqtt_port):
             raise ServerStartError(
                 f"port {state.mqtt_port} was taken while the broker restarted",
                 hint="forecare runtime up chooses another",
@@ -249,6 +258,9 @@ class _Listener:
 
 _POSTGRES = _Listener(name="PostgreSQL", setting="pg_port", field="postgres_port")
 _MOSQUITTO = _Listener(name="Mosquitto", setting="mqtt_port", field="mqtt_port")
+_MQTTS = _Listener(name="Mosquitto with certificates", setting="mqtts_port", field="mqtts_port")
+_MQTT_TLS = _Listener(name="Mosquitto with TLS", setting="mqtt_tls_port", field="mqtt_tls_port")
+_ALL = (_POSTGRES, _MOSQUITTO, _MQTTS, _MQTT_TLS)
 
 
 def _start_postgres(
@@ -260,8 +272,8 @@ def _start_postgres(
         postgres.stop()  # one that nobody can talk to any more
     if postgres.pid() is None:
         _ready_data(postgres, state, progress=progress)
-        state = _start_on_a_port(
-            paths, _POSTGRES, lambda port: postgres.start(port=port), progress=progress
+        state = _start_on_ports(
+            paths, [_POSTGRES], lambda ports: postgres.start(port=ports[0]), progress=progress
         )
     extension = stamp.versions().get("TimescaleDB", "")
     if state.extension_version != extension:
@@ -299,53 +311,57 @@ def _start_mosquitto(
         return state
     mosquitto.stop()  # one whose port nobody remembers
 
-    def start(port: int) -> bool:
-        broker_files(paths.broker, port)
-        return mosquitto.start(port=port)
+    def start(ports: Sequence[int]) -> bool:
+        mqtt, mqtts, mqtt_tls = ports
+        broker_files(paths.broker, BrokerPorts(mqtt=mqtt, mqtts=mqtts, mqtt_tls=mqtt_tls))
+        return mosquitto.start(port=mqtt)
 
-    return _start_on_a_port(paths, _MOSQUITTO, start, progress=progress)
+    return _start_on_ports(paths, [_MOSQUITTO, _MQTTS, _MQTT_TLS], start, progress=progress)
 
 
-def _start_on_a_port(
+def _start_on_ports(
     paths: RuntimePaths,
-    server: _Listener,
-    start: Callable[[int], bool],
+    listeners: Sequence[_Listener],
+    start: Callable[[Sequence[int]], bool],
     *,
     progress: Progress,
 ) -> State:
-    """Choose a port, remember it, start; again with another port if somebody was quicker."""
+    """Choose ports, remember them, start; again with other ones if somebody was quicker."""
+    name = listeners[0].name
     for _ in range(_PORT_TRIES):
-        choice = choose_port(_wish(paths, server))
-        if choice.moved_because:
-            progress.note(choice.moved_because)
-        # Before the start: whoever finds the server after a crash of this process knows its port.
-        chosen: dict[str, Any] = {server.field: choice.port}
-        state = _remember(paths, replace(load_state(paths.state), **chosen))
-        with progress.task(f"starting {server.name}"):
-            if start(choice.port):
+        for listener in listeners:
+            choice = choose_port(_wish(paths, listener))
+            if choice.moved_because:
+                progress.note(choice.moved_because)
+            # Before the start: whoever finds the server after a crash of this process knows its port.
+            chosen: dict[str, Any] = {listener.field: choice.port}
+            _remember(paths, replace(load_state(paths.state), **chosen))
+        state = load_state(paths.state)
+        with progress.task(f"starting {name}"):
+            if start([getattr(state, listener.field) for listener in listeners]):
                 return state
-    raise ServerStartError(f"{server.name} found no free port in {_PORT_TRIES} attempts")
+    raise ServerStartError(f"{name} found no free port in {_PORT_TRIES} attempts")
 
 
 def _wish(paths: RuntimePaths, server: _Listener) -> PortWish:
     state = load_state(paths.state)
     remembered = getattr(state, server.field)
-    both = {state.postgres_port, state.mqtt_port}
+    taken = {state.provision_port, *(getattr(state, listener.field) for listener in _ALL)}
     setting = "" if paths.is_isolated else getattr(load_settings(), server.setting)
     return PortWish(
         server=server.name,
         seed=f"{server.name}{paths.root}",
         remembered=remembered,
         asked=asked_port(f"FORECARE_{server.setting.upper()}", setting),
-        avoid=frozenset(port for port in both if port is not None and port != remembered),
+        avoid=frozenset(port for port in taken if port is not None and port != remembered),
     )
 
 
 def _note_ports_elsewhere(paths: RuntimePaths, progress: Progress) -> None:
     """A server that ran already keeps its port, whatever has been asked for since."""
-    for server in (_POSTGRES, _MOSQUITTO):
+    for server in _ALL:
         wish = _wish(paths, server)
-        if wish.asked is not None and wish.asked != wish.remembered:
+        if None not in (wish.asked, wish.remembered) and wish.asked != wish.remembered:
             progress.note(
                 f"{server.name} runs on port {wish.remembered}; port {wish.asked} counts after"
                 " `forecare runtime down`"

@@ -69,8 +69,14 @@ def test_the_broker_reads_what_our_command_writes() -> None:
 
     assert words[:3] == ["broker", "write", "/broker"]
     assert "mosquitto -c /broker/mosquitto.conf" in script
-    assert _COMPOSE["services"]["broker"]["ports"] == ["1883:1883"]
-    assert words[words.index("--port") + 1] == "1883"
+    ports = [words[words.index(name) + 1] for name in ("--port", "--mqtts-port", "--tls-port")]
+    assert _COMPOSE["services"]["broker"]["ports"] == [f"{port}:{port}" for port in ports]
+
+
+def test_devices_come_to_the_port_that_the_gateway_opens() -> None:
+    port = _OURS["gateway"]["environment"]["FORECARE_PROVISION_PORT"]
+
+    assert _OURS["gateway"]["ports"] == [f"{port}:{port}"]
 
 
 def test_one_user_writes_the_brokers_files_and_reads_them() -> None:

@@ -2,9 +2,11 @@
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,7 +52,20 @@ class Device:
         )
 
     def __enter__(self) -> Self:
-        self._socket = socket.create_connection((self.host, self.port), timeout=60)
+        plain = socket.create_connection((self.host, self.port), timeout=60)
+        try:
+            self._socket = self.wrap(plain)
+        except OSError:
+            plain.close()
+            raise
+        try:
+            self._connect()
+        except (OSError, RefusedError):
+            self._socket.close()
+            raise
+        return self
+
+    def _connect(self) -> None:
         packet = mqtt5.ConnectPacket(
             client_id=self.client_id or self.user,
             username=self.user,
@@ -63,10 +78,8 @@ class Device:
         answer = self.read()
         assert isinstance(answer, mqtt5.ConnAckPacket)
         if answer.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
-            self._socket.close()
             raise RefusedError(answer.reason_code)
         self.max_packet_size = answer.max_packet_size
-        return self
 
     def __exit__(
         self,
@@ -75,6 +88,10 @@ class Device:
         trace: TracebackType | None,
     ) -> None:
         self._socket.close()
+
+    def wrap(self, plain: socket.socket) -> socket.socket:
+        """Put TLS around the connection, where a kind of device has it."""
+        return plain
 
     def topic(self, kind: str = "telemetry") -> str:
         return f"fc/{self.shard}/{self.user}/{kind}"
@@ -149,3 +166,22 @@ class Device:
     def _packet_id(self) -> int:
         self._next_id = self._next_id % 65535 + 1
         return self._next_id
+
+
+class TlsDevice(Device):
+    """The same device behind TLS; its certificate, if it has one, lies in a folder."""
+
+    certificate: Path | None = None
+    trusted: Path
+
+    def with_files(self, folder: Path | None, *, trusted: Path) -> Self:
+        self.certificate, self.trusted = folder, trusted
+        return self
+
+    def wrap(self, plain: socket.socket) -> socket.socket:
+        context = ssl.create_default_context(cafile=str(self.trusted))
+        if self.certificate:
+            context.load_cert_chain(
+                self.certificate / "device.crt", self.certificate / "device.key"
+            )
+        return context.wrap_socket(plain, server_hostname=self.host)

@@ -9,6 +9,7 @@ import pytest
 from core.clock import wall_now
 from core.endpoints import mqtt_endpoint
 from core.pool import Pool
+from core.runtime.service import BrokerPorts
 from core.settings import Settings
 from gateway import service
 from gateway.broker import (
@@ -151,7 +152,7 @@ def test_a_rotated_credential_replaces_the_old_one(
 
 
 def test_writing_the_files_again_keeps_the_devices(broker: Any, pair: Credentials) -> None:
-    write_broker_files(broker.directory, broker.port)
+    write_broker_files(broker.directory, BrokerPorts(mqtt=broker.port))
     broker.reload()
 
     with Device.of(broker, pair[0]):

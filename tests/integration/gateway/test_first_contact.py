@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mqtt5
@@ -17,12 +18,18 @@ from core.pool import Pool, make_pool
 from core.settings import Settings
 from gateway import service
 from gateway.broker import sync_broker
+from gateway.ca.folder import CaFolder
 from gateway.first_contact import service as contact
 from gateway.first_contact.allowance import Allowance
-from gateway.first_contact.counter import CONNECTIONS_MAX, PACKET_BYTES_MAX, Counter
+from gateway.first_contact.counter import (
+    CONNECTIONS_MAX,
+    PACKET_BYTES_MAX,
+    Counter,
+    server_certificate,
+)
 from gateway.first_contact.service import NewKey, Reception
 from gateway.records import DeviceCredential, DeviceDraft
-from tests.integration.gateway.client import Device, RefusedError
+from tests.integration.gateway.client import Device, RefusedError, TlsDevice
 from tests.integration.gateway.sheets import SMALL
 
 Told = dict[str, Any]
@@ -272,3 +279,28 @@ def test_a_crash_before_the_answer_costs_the_device_one_more_question(
 
     with connect(broker, told):
         pass
+
+
+def test_with_a_certificate_of_the_broker_the_door_speaks_tls(
+    pool: Pool, runtime_settings: Settings, key: NewKey, tmp_path: Path
+) -> None:
+    folder = CaFolder(tmp_path / "ca", passphrase=str)
+    folder.begin(passphrase="", now=wall_now())
+    folder.issue_server(["127.0.0.1"], now=wall_now())
+    door = Counter(
+        Reception(pool, runtime_settings, allowance=Allowance()),
+        host="127.0.0.1",
+        port=0,
+        certificate=server_certificate(folder.root),
+    )
+    door.start()
+    try:
+        client = TlsDevice("127.0.0.1", door.port, "", "", client_id=ID)
+        with client.with_files(None, trusted=folder.root / "ca.crt") as device:
+            device.subscribe(f"provision/{ID}/answer")
+            device.send(request(key), topic=f"provision/{ID}/request")
+            told = json.loads(device.read(mqtt5.PublishPacket).payload)
+    finally:
+        door.close()
+
+    assert told["device"] == "kettle-SN-1"

@@ -32,8 +32,8 @@ class Notes(SilentProgress):
         self.said.append(text)
 
 
-def write_broker_files(folder: Path, port: int) -> None:
-    lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", f"acl_file {folder}/acl"]
+def write_broker_files(folder: Path, ports: service.BrokerPorts) -> None:
+    lines = [f"listener {ports.mqtt} 127.0.0.1", "allow_anonymous true", f"acl_file {folder}/acl"]
     (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
     (folder / "acl").write_text("topic readwrite #\n")
 

@@ -1,0 +1,1 @@
+"""The project's own small certificate authority: certificates of devices and of the broker."""
