@@ -252,3 +252,25 @@ def test_time_stamps_keep_their_milliseconds(pool: Pool, filled: None, ingest: I
     )
 
     assert read_csv(output)[1][:2] == ("k1", at)
+
+
+def test_a_terminal_sees_how_far_it_is_and_the_file_nothing_of_it(
+    filled: None, ingest: Ingest, tmp_path: Path
+) -> None:
+    file = tmp_path / "kettle.csv"
+    seen, terminal = os.openpty()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "core.cli", "export", "kettle", "--output", str(file)],
+        env=ingest.environment() | {"TERM": "xterm", "COLUMNS": "100"},
+        stderr=terminal,
+        check=False,
+    )
+
+    os.close(terminal)
+    shown = os.read(seen, 100_000).decode()
+    os.close(seen)
+    assert done.returncode == 0
+    assert "exporting kettle, device by device" in shown
+    assert "3 devices" in shown
+    assert file.read_text(encoding="utf-8").startswith("device,measured_at,")
