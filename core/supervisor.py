@@ -55,6 +55,8 @@ class Supervisor:
         Is told (program name, "started" | "died" | "restarted") as it happens.
     stop_s : float, optional
         How long children may take to end when they are asked to.
+    stable_after_s : float, optional
+        A child that has run for longer is started again after the shortest pause.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Supervisor:
         *,
         on_event: Callable[[str, str], None] = lambda _name, _event: None,
         stop_s: float = _STOP_S,
+        stable_after_s: float = _STABLE_AFTER_S,
     ) -> None:
         self.log_dir = log_dir
         self.on_event = on_event
         self.stop_s = stop_s
+        self.stable_after_s = stable_after_s
         self._children: dict[str, _Child] = {}
 
     def start(self, program: Program) -> None:
@@ -77,6 +81,14 @@ class Supervisor:
             program=program, process=process, started_s=monotonic_s()
         )
         self.on_event(program.name, "started")
+
+    def replace(self, program: Program) -> None:
+        """Let the next start of the program of this name be this one."""
+        self._children[program.name].program = program
+
+    def exit_code(self, name: str) -> int | None:
+        """Return how a program has ended (negative: by that signal); None while it runs."""
+        return self._children[name].process.poll()
 
     def pids(self) -> dict[str, int]:
         """Return the process number of every running program."""
@@ -93,7 +105,7 @@ class Supervisor:
             if child.process.poll() is None:
                 continue
             if child.restart_at_s is None:
-                if now - child.started_s > _STABLE_AFTER_S:
+                if now - child.started_s > self.stable_after_s:
                     child.pause_s = _RESTART_PAUSE_S[0]
                 child.restart_at_s = now + child.pause_s
                 log.warning("process.died", name=name, code=child.process.returncode)

@@ -35,7 +35,7 @@ _BATCH_BYTES_MAX = 2 << 20
 _BATCH_AGE_MAX_S = 0.05
 _IDLE_S = 0.5
 _BACK_OFF_S = 0.2
-_BACK_OFF_MAX_S = 10.0
+_BACK_OFF_MAX_S = 5.0
 _REPORT_EVERY_S = 30.0
 _DATABASE_OPTIONS: dict[str, Any] = {
     "options": "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=30s",

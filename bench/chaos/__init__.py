@@ -1,0 +1,1 @@
+"""`forecare chaos`: breaks everything that can break, and holds what was promised against a ledger."""
