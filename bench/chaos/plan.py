@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from math import sqrt
 from random import Random
 from typing import Any
 
 from core.errors import InvalidError
 
-CARRIED_SHARE_MIN = 0.8
-"""Part of the expected messages that must have carried a fault: they are drawn one by one."""
+_SPREADS = 4.0
+"""Messages that carry a fault are drawn one by one; so many standard deviations below their
+expected number a draw falls once in thirty thousand runs."""
 
 
 class Fault(StrEnum):
@@ -170,8 +172,9 @@ class Plan:
     def planned(self, fault: Fault, *, messages: float) -> int:
         """Return how often a fault has to strike, given the messages that the run should send."""
         if share := TRAITS[fault].share:
-            wanted = share * messages * CARRIED_SHARE_MIN
-            return max(1, int(wanted)) if fault in self.faults else 0
+            expected = share * messages
+            least = max(1, int(expected - _SPREADS * sqrt(expected)))
+            return least if fault in self.faults else 0
         return sum(strike.fault is fault for strike in self.strikes)
 
     def shares(self) -> dict[str, float]:
