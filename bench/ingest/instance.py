@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.ingest.link import Access, connect
 from bench.ingest.records import Setup
 from bench.ingest.shapes import device_names, sheet_toml
 from core.clock import monotonic_s, pause, wall_now
@@ -22,7 +23,7 @@ from core.runtime.progress import console_progress
 from core.settings import Settings
 from core.supervisor import Supervisor, forecare
 from gateway import service as gateway
-from gateway.broker import let_user_in, sync_broker
+from gateway.broker import ingest_user, let_user_in, sync_broker
 from gateway.passwords import hash_password
 from gateway.records import BrokerUser, DeviceDraft
 
@@ -149,6 +150,18 @@ def own_instance(settings: Settings, name: str, *, console: Console) -> Iterator
         finally:
             supervisor.stop()
             stop_servers(own)
+
+
+def forget_part(instance: Instance, part: int) -> None:
+    """Let the broker forget the session of an ingest process that exists no more: it would collect
+    the messages of its devices for ever."""
+    endpoint = mqtt_endpoint(instance.settings, ingest_user(part))
+    sock, _ = connect(
+        Access(
+            host=endpoint.host, port=endpoint.port, user=endpoint.user, password=endpoint.password
+        )
+    )
+    sock.close()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from bench.ingest.figures import lost_rows, messages_for, per_second, ratio
 from bench.ingest.instance import Instance
 from bench.ingest.records import Build, Run
 from bench.ingest.rows import copy_limit, device_ids, queries, rows_of
-from bench.ingest.shapes import DEVICES, Shape, device_names
+from bench.ingest.shapes import Shape, device_names
 
 WARM_UP = 0.25
 """Share of a run's messages before measuring begins."""
@@ -94,12 +94,12 @@ def run_line(
     return driver.run(order, receivers=receivers)
 
 
-def messages_to_measure(shape: Shape, warm: Ran, *, seconds: float) -> int:
+def messages_to_measure(shape: Shape, warm: Ran, *, seconds: float, devices: int) -> int:
     """Return how many messages fill the wanted time, judged by the warm-up run."""
     rate = per_second(warm.sent.done, warm.sent.seconds)
     size = 140 if shape.samples == 1 else _CATCH_UP_BYTES * shape.samples
     at_most = min(MESSAGES_MAX, _SIZE_MAX // size)
-    return messages_for(rate, seconds=seconds, devices=DEVICES, at_most=at_most)
+    return messages_for(rate, seconds=seconds, devices=devices, at_most=at_most)
 
 
 def line_of(instance: Instance, batch: Batch, ran: Ran) -> Line:

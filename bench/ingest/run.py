@@ -1,7 +1,8 @@
 """`forecare bench ingest` from beginning to end: what is measured, in which order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from bench.ingest.figures import middle
 from bench.ingest.instance import Instance, own_instance
 from bench.ingest.machine import machine_facts, versions
 from bench.ingest.measure import (
+    Batch,
     Timeline,
     limits_of,
     line_of,
@@ -18,63 +20,86 @@ from bench.ingest.measure import (
     run_line,
     shape_json,
 )
-from bench.ingest.shapes import DEVICES, SHAPES, Shape
-from bench.ingest.storage import measure_storage
+from bench.ingest.scale import ScaleOrder, measure_scale
+from bench.ingest.shapes import DEVICES, SHAPES, Shape, device_names
+from bench.ingest.storage import STORED_PRODUCT, measure_storage
 from core.clock import monotonic_s, wall_now
 from core.settings import Settings
 
 _INSTANCE = "bench-ingest"
-_PRODUCTS = (("bench_three", 3, DEVICES), ("bench_ten", 10, DEVICES), ("bench_stored", 10, 0))
+_DAYS_MS = 5 * 24 * 3600 * 1000
+
+
+PARTS = ("shapes", "storage", "scale", "peers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOrder:
     """What to measure."""
 
+    parts: frozenset[str]
     seconds: float
     """How long each measured run is to keep the line busy."""
     repeats: int
     latency_s: float
+    scale: ScaleOrder = field(default_factory=ScaleOrder)
+    peers: Sequence[str] = ()
+    """Names of the peers to run; empty: all."""
+    devices: int = DEVICES
     messages_max: int = 0
     """Bound of messages in a run; 0: none but the machine's."""
 
-    @property
-    def is_tiny(self) -> bool:
-        return self.messages_max > 0
 
-
-QUICK = BenchOrder(seconds=7.0, repeats=1, latency_s=6.0)
-FULL = BenchOrder(seconds=12.0, repeats=3, latency_s=15.0)
+QUICK = BenchOrder(parts=frozenset({"shapes", "storage"}), seconds=7.0, repeats=1, latency_s=6.0)
+FULL = BenchOrder(
+    parts=frozenset({"shapes", "storage", "scale"}), seconds=12.0, repeats=3, latency_s=15.0
+)
 
 
 def run_bench(settings: Settings, order: BenchOrder, *, console: Console) -> dict[str, Any]:
-    """Measure everything that is ordered on one instance; return the JSON object."""
+    """Measure everything that is ordered; return the JSON object, parts not ordered left empty."""
     started_s, started_at = monotonic_s(), wall_now()
+    result: dict[str, Any] = {
+        "at": started_at.isoformat(timespec="seconds"),
+        "parts": sorted(order.parts),
+        "shapes": {},
+        "latency_ms": {},
+        "bytes_per_value": {},
+        "scale": [],
+        "peers": [],
+    }
     with own_instance(settings, _INSTANCE, console=console) as instance:
-        for product, metrics, devices in _PRODUCTS:
-            instance.register(product, metrics=metrics, devices=devices)
-        timeline = Timeline(int(started_at.timestamp() * 1000))
-        with generator(instance) as driver:
-            bench = _Bench(instance, driver, timeline, order, console)
-            shapes = {shape.name: bench.shape(shape) for shape in SHAPES}
-            latency = bench.latency(SHAPES[0], shapes[SHAPES[0].name]["messages_per_s"] / 2)
-            first = timeline.batch(SHAPES[0], DEVICES).build.first_ms
-        storage = measure_storage(instance.pool, first_ms=first)
-        result: dict[str, Any] = {
-            "at": started_at.isoformat(timespec="seconds"),
-            "shapes": shapes,
-            "latency_ms": latency,
-            "bytes_per_value": {
-                "heap": round(storage.heap, 2),
-                "columnstore": storage.columnstore,
-                "columnstore_reason": storage.reason,
-            },
-            "scale": [],
-            "versions": versions(instance),
-            "machine": machine_facts(instance.settings.runtime_path),
-        }
+        result["versions"] = versions(instance)
+        result["machine"] = machine_facts(instance.settings.runtime_path)
+        if "shapes" in order.parts:
+            result |= _measure_shapes(instance, order, console=console)
+        if "storage" in order.parts:
+            result["bytes_per_value"] = _measure_storage(instance, started_at)
+    if "scale" in order.parts:
+        result["scale"] = measure_scale(settings, order.scale, console=console)
     result["seconds"] = round(monotonic_s() - started_s, 1)
     return result
+
+
+def _measure_shapes(instance: Instance, order: BenchOrder, *, console: Console) -> dict[str, Any]:
+    for product, metrics in sorted({(shape.product, shape.metrics) for shape in SHAPES}):
+        instance.register(product, metrics=metrics, devices=order.devices)
+    with generator(instance) as driver:
+        timeline = Timeline(int(wall_now().timestamp() * 1000))
+        bench = _Bench(instance, driver, timeline, order, console)
+        shapes = {shape.name: bench.shape(shape) for shape in SHAPES}
+        half = shapes[SHAPES[0].name]["messages_per_s"] / 2
+        return {"shapes": shapes, "latency_ms": bench.latency(SHAPES[0], half)}
+
+
+def _measure_storage(instance: Instance, now: datetime) -> dict[str, Any]:
+    instance.register(STORED_PRODUCT, metrics=10, devices=0)
+    storage = measure_storage(instance.pool, first_ms=int(now.timestamp() * 1000) - _DAYS_MS)
+    return {
+        "heap": round(storage.heap, 2),
+        "columnstore": storage.columnstore,
+        "columnstore_reason": storage.reason,
+    }
 
 
 class _Bench:
@@ -102,8 +127,7 @@ class _Bench:
     def latency(self, shape: Shape, rate: float) -> dict[str, float]:
         """Measure from publish to `stored` while messages come evenly at a rate."""
         with self.console.status(f"latency at {rate:,.0f} messages/s"):
-            messages = self._bounded(int(rate * self.order.latency_s))
-            batch = self.timeline.batch(shape, messages)
+            batch = self._batch(shape, int(rate * self.order.latency_s))
             self.driver.build(batch.build)
             with self.instance.ingesting() as receivers:
                 self.driver.let_all_be_born()
@@ -114,12 +138,14 @@ class _Bench:
     def _once(self, shape: Shape, number: int) -> dict[str, Any]:
         with self.console.status(f"{shape.name}, run {number + 1} of {self.order.repeats}"):
             with self.instance.ingesting() as receivers:
-                warm = self.timeline.batch(shape, self._bounded(shape.warm_up))
+                warm = self._batch(shape, shape.warm_up)
                 self.driver.build(warm.build)
                 self.driver.let_all_be_born()
                 warmed = run_line(self.driver, warm, receivers=receivers)
-                messages = messages_to_measure(shape, warmed, seconds=self.order.seconds)
-                batch = self.timeline.batch(shape, self._bounded(messages))
+                messages = messages_to_measure(
+                    shape, warmed, seconds=self.order.seconds, devices=self.order.devices
+                )
+                batch = self._batch(shape, messages)
                 self.driver.build(batch.build)
                 ran = run_line(self.driver, batch, receivers=receivers)
             line = line_of(self.instance, batch, ran)
@@ -132,8 +158,12 @@ class _Bench:
         )
         return found
 
-    def _bounded(self, messages: int) -> int:
-        return min(messages, self.order.messages_max) if self.order.is_tiny else messages
+    def _batch(self, shape: Shape, messages: int) -> Batch:
+        most = self.order.messages_max
+        devices = device_names(shape.product, self.order.devices)
+        return self.timeline.batch(
+            shape, min(messages, most) if most else messages, devices=devices
+        )
 
 
 def merge(found: Sequence[dict[str, Any]]) -> dict[str, Any]:

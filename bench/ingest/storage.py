@@ -12,7 +12,7 @@ from core.pool import Pool
 _DEVICES = 240
 _MINUTES = 1440
 _ROWS_PER_COMMIT = 2400
-_HYPERTABLE = "bench_stored"
+STORED_PRODUCT = "bench_stored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +27,21 @@ def measure_storage(pool: Pool, *, first_ms: int) -> Storage:
     """Store a day of 240 devices in the order in which it would arrive, and weigh the table."""
     shape = Shape(
         name="storage",
-        product=_HYPERTABLE,
+        product=STORED_PRODUCT,
         metrics=10,
         samples=1,
         step_ms=60_000,
         warm_up=0,
         ahead_max=0,
     )
-    table = sql.Identifier("telemetry", _HYPERTABLE)
+    table = sql.Identifier("telemetry", STORED_PRODUCT)
     ids = np.arange(1_000_000, 1_000_000 + _DEVICES)
     rows = rows_of(shape, device_ids=ids, messages=_DEVICES * _MINUTES, first_ms=first_ms)
     with pool.connection() as connection:
         for _, block in batches(rows, _ROWS_PER_COMMIT):
             copy_block(connection, table, shape.metrics, block)
             connection.commit()
-        relation = {"relation": f"telemetry.{_HYPERTABLE}"}
+        relation = {"relation": f"telemetry.{STORED_PRODUCT}"}
         size = connection.execute(queries["ingest_table_bytes"], relation).fetchone()
     assert size is not None
     return Storage(

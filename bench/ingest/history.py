@@ -1,0 +1,88 @@
+"""Keeps every result as a file of its own below bench/results, and finds them again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from core.errors import InvalidError
+from core.settings import PROJECT_ROOT
+
+RESULTS = PROJECT_ROOT / "bench" / "results"
+_SHAPES = ("one_sample_3", "one_sample_10", "catch_up")
+
+
+def keep(result: Mapping[str, Any], folder: Path) -> Path:
+    """Write a result; a crash leaves the file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    at = str(result["at"]).replace(":", "-").partition("+")[0]
+    file = folder / f"ingest-{at}.json"
+    draft = file.with_suffix(".draft")
+    draft.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+    draft.replace(file)
+    return file
+
+
+def results(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Return all kept results, the oldest first.
+
+    Raises
+    ------
+    InvalidError
+        If a file is no result.
+    """
+    found = []
+    for file in sorted(folder.glob("ingest-*.json")):
+        try:
+            result: dict[str, Any] = orjson.loads(file.read_bytes())
+            result["at"], result["shapes"], result["versions"], result["machine"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise InvalidError(
+                f"{file} is no result of the bench: {error}", hint="take it out of the folder"
+            ) from error
+        found.append(result)
+    return found
+
+
+def newest_with(part: str, kept: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the newest full result that has a part; a quick one only where there is no other."""
+    having = [result for result in kept if result.get(part)]
+    full = [result for result in having if not result.get("is_quick")]
+    chosen = full or having
+    return chosen[-1] if chosen else None
+
+
+def history_rows(kept: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a line per result that measured the shapes."""
+    rows = []
+    for result in kept:
+        shapes = result["shapes"]
+        if not shapes:
+            continue
+        latency = result["latency_ms"]
+        rows.append(
+            [
+                result["at"],
+                result["versions"]["revision"],
+                *(f"{shapes[name]['messages_per_s']:,.0f}" for name in _SHAPES),
+                *(f"{shapes[name]['ingest_cpu_us_per_message']:.1f}" for name in _SHAPES),
+                f"{shapes[_SHAPES[0]]['ratio_receive'] or 0:.2f}",
+                f"{shapes[_SHAPES[2]]['ratio_copy'] or 0:.2f}",
+                f"{latency['p50']:.0f} / {latency['p99']:.0f}",
+                f"{sum(shapes[name]['lost'] for name in _SHAPES)}",
+            ]
+        )
+    return rows
+
+
+HISTORY_COLUMNS = (
+    "at",
+    "revision",
+    *(f"{name}, messages/s" for name in _SHAPES),
+    *(f"{name}, µs" for name in _SHAPES),
+    "of receive limit",
+    "of copy limit",
+    "p50 / p99 ms",
+    "lost",
+)
