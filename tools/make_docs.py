@@ -12,11 +12,16 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.ingest.history import results
+from bench.ingest.report import page_part
 from core.cli import main as forecare
 from core.migrations import steps
 from core.settings import settings_markdown
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
+_SPEED = _DOCS.parent / "explanation" / "ingest-speed.md"
+_FIGURES = "<!-- Figures, from bench/results by tools/make_docs.py. -->"
+_FIGURES_END = "<!-- End of the figures. -->"
 _MADE = "<!-- Made from the code by tools/make_docs.py; `make fix` writes it anew. -->\n\n"
 _TABLE = re.compile(
     r"^((?:--[^\n]*\n)*)create table (\w+)\.(\w+) \(\n(.*?)\n\);", re.MULTILINE | re.DOTALL
@@ -69,16 +74,28 @@ def _describe(command: click.Command, path: str, lines: list[str]) -> None:
             _describe(child, f"{path} {name}", lines)
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page, "tables.md": tables_page}
+def speed_page() -> str:
+    """Return the hand-written page with the tables of the newest results in it."""
+    before, _, rest = _SPEED.read_text(encoding="utf-8").partition(_FIGURES)
+    _, _, after = rest.partition(_FIGURES_END)
+    return f"{before}{_FIGURES}\n\n{page_part(results())}{_FIGURES_END}{after}"
+
+
+PAGES = {
+    _DOCS / "settings.md": settings_page,
+    _DOCS / "commands.md": commands_page,
+    _DOCS / "tables.md": tables_page,
+    _SPEED: speed_page,
+}
 
 
 def main(arguments: list[str]) -> int:
     stale = []
-    for name, make in PAGES.items():
-        file, text = _DOCS / name, make()
+    for file, make in PAGES.items():
+        text = make()
         if file.exists() and file.read_text(encoding="utf-8") == text:
             continue
-        stale.append(name)
+        stale.append(file.name)
         if "--check" not in arguments:
             file.write_text(text, encoding="utf-8")
     if stale and "--check" in arguments:

@@ -81,7 +81,6 @@ def ingest(
     few = tuple(rows for rows in order.scale.rows if rows <= rows_max)
     order = replace(order, parts=wanted, peers=names, scale=replace(order.scale, rows=few))
     found = run_bench(load_settings(), order, console=Console(stderr=True))
-    found["is_quick"] = quick
     keep(found, folder)
     if as_json:
         click.echo(orjson.dumps(found).decode())

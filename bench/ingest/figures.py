@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from bench.ingest.records import Sent
+
 
 def percentile(ordered: Sequence[float], share: float) -> float:
     """Return the smallest value that at least this share of the values does not exceed.
@@ -32,6 +34,13 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 def per_second(count: float, seconds: float) -> float:
     return count / seconds if seconds > 0 else 0.0
+
+
+def rate_of(sent: Sent) -> float:
+    """Return messages/s of the measured part; of the whole run when that was too short to have one."""
+    if sent.measured and sent.measured_s:
+        return sent.measured / sent.measured_s
+    return per_second(sent.done, sent.seconds)
 
 
 def ratio(value: float, base: float) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from bench.ingest.driver import Driver, Ran
-from bench.ingest.figures import lost_rows, messages_for, per_second, ratio
+from bench.ingest.figures import lost_rows, messages_for, per_second, rate_of, ratio
 from bench.ingest.instance import Instance
 from bench.ingest.records import Build, Run
 from bench.ingest.rows import copy_limit, device_ids, queries, rows_of
@@ -110,7 +110,7 @@ def line_of(instance: Instance, batch: Batch, ran: Ran) -> Line:
     rows = sum(stored.values())
     return Line(
         messages=sent.done,
-        messages_per_s=per_second(sent.measured, sent.measured_s),
+        messages_per_s=rate_of(sent),
         lost=lost_rows(sent.confirmed, stored, samples=batch.shape.samples),
         rows=rows,
         unconfirmed=sent.acknowledged - sent.done,
@@ -131,7 +131,7 @@ def limits_of(instance: Instance, driver: Driver, batch: Batch, line: Line) -> L
     size = max(1, round(line.rows_per_commit))
     copied = copy_limit(instance.pool, shape, rows, batch=size, warm_up=WARM_UP)
     return Limits(
-        receive_messages_per_s=per_second(bare.sent.measured, bare.sent.measured_s),
+        receive_messages_per_s=rate_of(bare.sent),
         receive_cpu_us=1e6 * bare.cost.cpu_s["ingest"] / (bare.sent.measured or 1),
         copy_values_per_s=copied,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.ingest.columnstore import measure_columnstore
 from bench.ingest.driver import Driver, generator
 from bench.ingest.figures import middle
 from bench.ingest.instance import Instance, own_instance
@@ -22,7 +23,7 @@ from bench.ingest.measure import (
 )
 from bench.ingest.scale import ScaleOrder, measure_scale
 from bench.ingest.shapes import DEVICES, SHAPES, Shape, device_names
-from bench.ingest.storage import STORED_PRODUCT, measure_storage
+from bench.ingest.storage import STORED_PRODUCT, measure_heap
 from core.clock import monotonic_s, wall_now
 from core.settings import Settings
 
@@ -46,11 +47,14 @@ class BenchOrder:
     peers: Sequence[str] = ()
     """Names of the peers to run; empty: all."""
     devices: int = DEVICES
+    is_quick: bool = False
     messages_max: int = 0
     """Bound of messages in a run; 0: none but the machine's."""
 
 
-QUICK = BenchOrder(parts=frozenset({"shapes", "storage"}), seconds=7.0, repeats=1, latency_s=6.0)
+QUICK = BenchOrder(
+    parts=frozenset({"shapes", "storage"}), seconds=7.0, repeats=1, latency_s=6.0, is_quick=True
+)
 FULL = BenchOrder(
     parts=frozenset({"shapes", "storage", "scale"}), seconds=12.0, repeats=3, latency_s=15.0
 )
@@ -61,6 +65,7 @@ def run_bench(settings: Settings, order: BenchOrder, *, console: Console) -> dic
     started_s, started_at = monotonic_s(), wall_now()
     result: dict[str, Any] = {
         "at": started_at.isoformat(timespec="seconds"),
+        "is_quick": order.is_quick,
         "parts": sorted(order.parts),
         "shapes": {},
         "latency_ms": {},
@@ -74,7 +79,7 @@ def run_bench(settings: Settings, order: BenchOrder, *, console: Console) -> dic
         if "shapes" in order.parts:
             result |= _measure_shapes(instance, order, console=console)
         if "storage" in order.parts:
-            result["bytes_per_value"] = _measure_storage(instance, started_at)
+            result["bytes_per_value"] = _measure_storage(instance, order, started_at)
     if "scale" in order.parts:
         result["scale"] = measure_scale(settings, order.scale, console=console)
     result["seconds"] = round(monotonic_s() - started_s, 1)
@@ -92,14 +97,16 @@ def _measure_shapes(instance: Instance, order: BenchOrder, *, console: Console) 
         return {"shapes": shapes, "latency_ms": bench.latency(SHAPES[0], half)}
 
 
-def _measure_storage(instance: Instance, now: datetime) -> dict[str, Any]:
+def _measure_storage(instance: Instance, order: BenchOrder, now: datetime) -> dict[str, Any]:
     instance.register(STORED_PRODUCT, metrics=10, devices=0)
-    storage = measure_storage(instance.pool, first_ms=int(now.timestamp() * 1000) - _DAYS_MS)
-    return {
-        "heap": round(storage.heap, 2),
-        "columnstore": storage.columnstore,
-        "columnstore_reason": storage.reason,
-    }
+    heap = measure_heap(instance.pool, first_ms=int(now.timestamp() * 1000) - _DAYS_MS)
+    size: dict[str, Any] = {"heap": round(heap, 2), "columnstore": None}
+    if order.is_quick:
+        return size | {"columnstore_reason": "not measured in a quick run"}
+    room = measure_columnstore(instance.settings.runtime_path / "cache" / "community")
+    if room.columnstore is not None:
+        size["columnstore"] = round(room.columnstore, 2)
+    return size | {"columnstore_reason": room.reason, "columnstore_versions": room.versions}
 
 
 class _Bench:
@@ -127,7 +134,8 @@ class _Bench:
     def latency(self, shape: Shape, rate: float) -> dict[str, float]:
         """Measure from publish to `stored` while messages come evenly at a rate."""
         with self.console.status(f"latency at {rate:,.0f} messages/s"):
-            batch = self._batch(shape, int(rate * self.order.latency_s))
+            messages = max(self.order.devices, int(rate * self.order.latency_s))
+            batch = self._batch(shape, messages)
             self.driver.build(batch.build)
             with self.instance.ingesting() as receivers:
                 self.driver.let_all_be_born()

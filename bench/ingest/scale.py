@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.ingest.driver import Driver, Ran, generator
-from bench.ingest.figures import per_second, ratio
+from bench.ingest.figures import rate_of, ratio
 from bench.ingest.instance import Instance, forget_part, own_instance
 from bench.ingest.measure import Timeline, line_of, run_line
 from bench.ingest.rows import copy_block, device_ids, rows_of
@@ -121,7 +121,8 @@ class _Points:
             before, _ = self._base.measure(messages=self._order.messages)
             ran, lost = grown.measure(messages=messages, devices=senders)
             after, _ = self._base.measure(messages=self._order.messages)
-        rate, base = _rate(ran), (_rate(before) + _rate(after)) / 2
+        rate = rate_of(ran.sent)
+        base = (rate_of(before.sent) + rate_of(after.sent)) / 2
         point = {
             "what": what,
             "amount": amount,
@@ -176,10 +177,6 @@ def _prefill(
             copy_block(connection, table, SHAPE.metrics, rows)
             connection.commit()
             bar.advance(task, block_rows)
-
-
-def _rate(ran: Ran) -> float:
-    return per_second(ran.sent.measured, ran.sent.measured_s)
 
 
 def _cpu_us(ran: Ran) -> float:

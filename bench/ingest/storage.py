@@ -1,7 +1,5 @@
 """Bytes that a stored value takes on the disk: ten metrics a minute, indexes included."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from psycopg import sql
 
@@ -15,15 +13,7 @@ _ROWS_PER_COMMIT = 2400
 STORED_PRODUCT = "bench_stored"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    heap: float
-    columnstore: float | None
-    reason: str
-    """Why there is no figure for the columnstore; empty when there is one."""
-
-
-def measure_storage(pool: Pool, *, first_ms: int) -> Storage:
+def measure_heap(pool: Pool, *, first_ms: int) -> float:
     """Store a day of 240 devices in the order in which it would arrive, and weigh the table."""
     shape = Shape(
         name="storage",
@@ -44,8 +34,4 @@ def measure_storage(pool: Pool, *, first_ms: int) -> Storage:
         relation = {"relation": f"telemetry.{STORED_PRODUCT}"}
         size = connection.execute(queries["ingest_table_bytes"], relation).fetchone()
     assert size is not None
-    return Storage(
-        heap=size[0] / (len(rows) * shape.metrics),
-        columnstore=None,
-        reason="the columnstore belongs to TimescaleDB's Community edition; this is the Apache edition",
-    )
+    return float(size[0]) / (len(rows) * shape.metrics)
