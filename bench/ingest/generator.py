@@ -18,7 +18,7 @@ import msgspec
 from bench.ingest.figures import summary
 from bench.ingest.link import PACKET_IDS, Access, Link, connect, subscribe
 from bench.ingest.records import Answer, Birth, Build, Event, Order, Run, Sent, Setup
-from bench.ingest.shapes import payload, shape_named
+from bench.ingest.shapes import flat_payload, payload, shape_named
 from core.clock import monotonic_s, pause
 from gateway.topics import shard_of, topic_of
 
@@ -48,8 +48,18 @@ class Load:
         for message in range(build.messages):
             number, device = divmod(message, len(topics))
             out = self.packets[device % links]
-            body = payload(
-                shape, device=device, number=number, boot=build.boot, first_ms=build.first_ms
+            body = (
+                payload(
+                    shape, device=device, number=number, boot=build.boot, first_ms=build.first_ms
+                )
+                if build.form == "native"
+                else flat_payload(
+                    shape,
+                    name=build.devices[device],
+                    device=device,
+                    number=number,
+                    first_ms=build.first_ms,
+                )
             )
             out.append(_publish(topics[device], body, len(out)))
         self.messages_of = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.ingest.link import Access, connect
+from bench.ingest.link import Access, connect, connect_lasting
 from bench.ingest.records import Setup
 from bench.ingest.shapes import device_names, sheet_toml
 from core.clock import monotonic_s, pause, wall_now
@@ -138,7 +138,7 @@ def own_instance(settings: Settings, name: str, *, console: Console) -> Iterator
             start_servers(own, progress=console_progress(console))
             servers = runtime.endpoints(runtime_paths(own))
             assert servers is not None
-            pool = make_pool(database_url(own), name="bench", size_max=2)
+            pool = make_pool(database_url(own), name="bench", size_max=4)
             try:
                 instance = Instance(settings=own, pool=pool, servers=servers, gateway_pid=0)
                 program = forecare("gateway", "gateway", "run", **instance.environment)
@@ -152,16 +152,34 @@ def own_instance(settings: Settings, name: str, *, console: Console) -> Iterator
             stop_servers(own)
 
 
+def peer_user() -> str:
+    """Return the broker user of other software that is compared."""
+    return "forecare.bench.peer"
+
+
+def keep_session(instance: Instance) -> None:
+    """Subscribe for a peer before it starts, with a session of its own from nothing: what is
+    published while it starts or is down waits for it, as a careful user would have set it up."""
+    forget_user(instance, peer_user())
+    connect_lasting(_access(instance, peer_user()), "fc/+/+/telemetry")
+
+
 def forget_part(instance: Instance, part: int) -> None:
     """Let the broker forget the session of an ingest process that exists no more: it would collect
     the messages of its devices for ever."""
-    endpoint = mqtt_endpoint(instance.settings, ingest_user(part))
-    sock, _ = connect(
-        Access(
-            host=endpoint.host, port=endpoint.port, user=endpoint.user, password=endpoint.password
-        )
-    )
+    forget_user(instance, ingest_user(part))
+
+
+def forget_user(instance: Instance, user: str) -> None:
+    sock, _ = connect(_access(instance, user))
     sock.close()
+
+
+def _access(instance: Instance, user: str) -> Access:
+    endpoint = mqtt_endpoint(instance.settings, user)
+    return Access(
+        host=endpoint.host, port=endpoint.port, user=endpoint.user, password=endpoint.password
+    )
 
 
 @contextlib.contextmanager
@@ -204,11 +222,11 @@ def _let_generator_in(settings: Settings) -> None:
     """Only this installation's broker knows the generator, who may speak for every device."""
     folder = broker_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(LINKS + 1):
-        name = _user(number)
+    users: dict[str, Sequence[str]] = {_user(number): _TOPICS for number in range(LINKS + 1)}
+    users[peer_user()] = ("read fc/+/+/telemetry",)
+    for name, topics in users.items():
         password_hash = hash_password(service_password(settings, name))
-        user = BrokerUser(name=name, password_hash=password_hash)
-        let_user_in(folder, user, topics=_TOPICS)
+        let_user_in(folder, BrokerUser(name=name, password_hash=password_hash), topics=topics)
 
 
 def _user(number: int) -> str:

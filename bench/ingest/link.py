@@ -18,6 +18,7 @@ _KEEPALIVE_S = 120
 """Not the broker's `max_keepalive`, and not 0, which it turns into that: Mosquitto 2.0.21 then closes
 the connection within a second or two ("has exceeded timeout")."""
 _CONNECT_TIMEOUT_S = 10.0
+_FOR_EVER = 0xFFFF_FFFF
 _PUBACK = 0x40
 _FAILURE = 0x80
 PACKET_IDS = 65_535
@@ -57,6 +58,30 @@ def connect(access: Access) -> tuple[socket.socket, int]:
     ):
         raise LoadError(f"the broker refuses {access.user}: {answer}")
     return sock, answer.receive_max
+
+
+def connect_lasting(access: Access, pattern: str) -> None:
+    """Make a session that outlives its connection, subscribed at QoS 1, and leave it."""
+    packet = mqtt5.ConnectPacket(
+        client_id=access.user,
+        username=access.user,
+        password=access.password.encode(),
+        clean_start=False,
+        keep_alive=_KEEPALIVE_S,
+        session_expiry_interval=_FOR_EVER,
+    )
+    topic = mqtt5.TopicFilter(pattern, max_qos=mqtt5.QoS.AT_LEAST_ONCE)
+    with socket.create_connection((access.host, access.port), _CONNECT_TIMEOUT_S) as sock:
+        sock.sendall(packet.write())
+        _expect(sock, mqtt5.ConnAckPacket)
+        sock.sendall(mqtt5.SubscribePacket(1, [topic]).write())
+        _expect(sock, mqtt5.SubAckPacket)
+
+
+def _expect(sock: socket.socket, kind: type[object]) -> None:
+    answer, _ = mqtt5.read(memoryview(sock.recv(_READ_BYTES)))
+    if not isinstance(answer, kind):
+        raise LoadError(f"the broker answers {answer} where {kind.__name__} was due")
 
 
 def subscribe(sock: socket.socket, pattern: str) -> None:

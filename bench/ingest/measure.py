@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
 
@@ -60,11 +60,18 @@ class Timeline:
     """Hands out boots and time stamps, so that no two runs of an installation meet. Times lie in the
     past, less than a week: neither late nor from the future for any check."""
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: int, *, boots: int = 0) -> None:
         self._next_ms = now_ms - _HISTORY_MS
-        self._boot = 0
+        self._boot = boots
 
-    def batch(self, shape: Shape, messages: int, *, devices: Sequence[str] = ()) -> Batch:
+    def batch(
+        self,
+        shape: Shape,
+        messages: int,
+        *,
+        devices: Sequence[str] = (),
+        form: Literal["native", "flat"] = "native",
+    ) -> Batch:
         devices = devices or device_names(shape.product)
         self._boot += 1
         build = Build(
@@ -73,6 +80,7 @@ class Timeline:
             messages=messages,
             boot=self._boot,
             first_ms=self._next_ms,
+            form=form,
         )
         batch = Batch(build=build, shape=shape)
         self._next_ms = batch.until_ms + shape.step_ms

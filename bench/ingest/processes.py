@@ -24,6 +24,14 @@ def tree_cpu_s(pid: int) -> float:
     return own + sum(cpu_s(child) for child in _children(pid))
 
 
+def tree_pids(pid: int) -> list[int]:
+    """Return a process and its descendants, parents first."""
+    found = [pid]
+    for parent in found:
+        found += _children(parent)
+    return found
+
+
 def rss_bytes(pid: int) -> int:
     """Return the resident memory of a process; 0 if it is gone."""
     try:

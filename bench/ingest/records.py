@@ -16,6 +16,8 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
     messages: int
     boot: int
     first_ms: int
+    form: Literal["native", "flat"] = "native"
+    """Flat: `{"device": …, "ts": …, "outlet_c": …}`, which other software reads more easily."""
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True, tag="birth"):

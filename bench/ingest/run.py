@@ -21,6 +21,7 @@ from bench.ingest.measure import (
     run_line,
     shape_json,
 )
+from bench.ingest.peers.compare import compare
 from bench.ingest.scale import ScaleOrder, measure_scale
 from bench.ingest.shapes import DEVICES, SHAPES, Shape, device_names
 from bench.ingest.storage import STORED_PRODUCT, measure_heap
@@ -29,6 +30,9 @@ from core.settings import Settings
 
 _INSTANCE = "bench-ingest"
 _DAYS_MS = 5 * 24 * 3600 * 1000
+_PEERS_BOOTS = 1000
+_PEERS_LATER_MS = 2 * 24 * 3600 * 1000
+"""So much later begin the times of the peers' messages: other rows may lie in the table."""
 
 
 PARTS = ("shapes", "storage", "scale", "peers")
@@ -80,6 +84,8 @@ def run_bench(settings: Settings, order: BenchOrder, *, console: Console) -> dic
             result |= _measure_shapes(instance, order, console=console)
         if "storage" in order.parts:
             result["bytes_per_value"] = _measure_storage(instance, order, started_at)
+        if "peers" in order.parts:
+            result["peers"] = _measure_peers(instance, settings, order, console=console)
     if "scale" in order.parts:
         result["scale"] = measure_scale(settings, order.scale, console=console)
     result["seconds"] = round(monotonic_s() - started_s, 1)
@@ -107,6 +113,24 @@ def _measure_storage(instance: Instance, order: BenchOrder, now: datetime) -> di
     if room.columnstore is not None:
         size["columnstore"] = round(room.columnstore, 2)
     return size | {"columnstore_reason": room.reason, "columnstore_versions": room.versions}
+
+
+def _measure_peers(
+    instance: Instance, settings: Settings, order: BenchOrder, *, console: Console
+) -> list[dict[str, Any]]:
+    shape = SHAPES[0]
+    if "shapes" not in order.parts:
+        instance.register(shape.product, metrics=shape.metrics, devices=order.devices)
+    now_ms = int(wall_now().timestamp() * 1000)
+    with generator(instance) as driver:
+        return compare(
+            instance,
+            driver,
+            Timeline(now_ms + _PEERS_LATER_MS, boots=_PEERS_BOOTS),
+            cache=settings.runtime_path / "peers",
+            names=order.peers,
+            console=console,
+        )
 
 
 class _Bench:

@@ -130,11 +130,18 @@ def payload(shape: Shape, *, device: int, number: int, boot: int, first_ms: int)
     first = number * shape.samples
     samples = b",".join(
         [
-            b"[%d,%b]" % (first_ms + s * shape.step_ms, texts[(device * 31 + s) % POOL])
+            b"[%d,%b]" % (first_ms + s * shape.step_ms, texts[pool_index(device, s)])
             for s in range(first, first + shape.samples)
         ]
     )
     return b'{"boot":%d,"seq":%d,"low":0,"samples":[%b]}' % (boot, number, samples)
+
+
+def flat_payload(shape: Shape, *, name: str, device: int, number: int, first_ms: int) -> bytes:
+    """Return the same sample as other software likes it: one object, the device's name inside."""
+    values = text_pool(shape.metrics)[pool_index(device, number)]
+    at_ms = first_ms + number * shape.step_ms
+    return b'{"device":"%b","ts":%d,%b' % (name.encode(), at_ms, values[1:])
 
 
 def sheet_toml(product: str, metrics: int) -> str:

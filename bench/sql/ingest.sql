@@ -45,3 +45,33 @@ where name in ('server_version', 'fsync', 'full_page_writes', 'synchronous_commi
 
 -- name: ingest_extension
 select extversion from pg_extension where extname = 'timescaledb';
+
+-- name: peers_drop
+drop table if exists peer_samples;
+
+-- name: peers_table
+-- No unique key: a peer that gets a message twice must be able to go on. Pathway writes the last two.
+create table peer_samples (
+    device text not null,
+    ts bigint not null,
+    outlet_c real,
+    power_w real,
+    flow_l_min real,
+    "time" bigint,
+    diff smallint
+);
+
+-- name: peers_hypertable
+select create_hypertable('peer_samples', by_range('ts', 604800000::bigint));
+
+-- name: peers_count
+select count(*) from {table} where ts >= %(from_ms)s and ts < %(until_ms)s;
+
+-- name: peers_count_distinct
+select count(*) from (
+    select distinct device, ts from {table} where ts >= %(from_ms)s and ts < %(until_ms)s
+) as once;
+
+-- name: peers_count_ours
+select count(*) from {table}
+where measured_at >= to_timestamp(%(from_ms)s / 1000.0) and measured_at < to_timestamp(%(until_ms)s / 1000.0);

@@ -1,0 +1,1 @@
+"""Other software that does the same job, run by its usual recipe."""
