@@ -16,7 +16,7 @@ from bench.ingest.shapes import device_names, sheet_toml
 from core.clock import monotonic_s, pause, wall_now
 from core.endpoints import broker_dir, database_url, mqtt_endpoint, runtime_paths, service_password
 from core.errors import RetryableError
-from core.line import forget_data, handed_on, only_runner, start_servers, stop_servers
+from core.line import forget_data, handed_on, only_runner, start_servers
 from core.pool import Pool, make_pool
 from core.runtime import service as runtime
 from core.runtime.progress import console_progress
@@ -118,7 +118,8 @@ class Instance:
 
 @contextlib.contextmanager
 def own_instance(settings: Settings, name: str, *, console: Console) -> Iterator[Instance]:
-    """Start an installation from nothing, and stop it at the end. Its data stay until the next run."""
+    """Start an installation from nothing; stop it at the end and remove its data, up to 20 GB. Its
+    logs stay."""
     paths = runtime_paths(settings).instance(name)
     own = replace(
         settings,
@@ -149,7 +150,7 @@ def own_instance(settings: Settings, name: str, *, console: Console) -> Iterator
                 pool.close()
         finally:
             supervisor.stop()
-            stop_servers(own)
+            forget_data(own)
 
 
 def peer_user() -> str:

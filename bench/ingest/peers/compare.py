@@ -37,7 +37,7 @@ from core.endpoints import database_url, mqtt_endpoint
 SHAPE = SHAPES[0]
 _POLL_S = 0.5
 _WARM_UP = 0.25
-_PATIENCE_S = 40.0
+_PATIENCE_S = 20.0
 _SETTLED_S = 8.0
 """Without a new row for so long after a restart, nothing more will come."""
 _OURS = "Forecare"
