@@ -181,6 +181,19 @@ def reporting(device: DeviceRow) -> tuple[str, str, str]:
     return "none", "radio", "Silent"
 
 
+def clock_off(ahead: timedelta) -> str:
+    """Say how far off a clock is: "3 h 12 min fast"."""
+    seconds = abs(ahead.total_seconds())
+    for unit, smaller, size, part in (("d", "h", 86_400, 3600), ("h", "min", 3600, 60)):
+        if seconds >= size:
+            rest = int(seconds % size // part)
+            shown = f"{int(seconds // size)} {unit}" + (f" {rest} {smaller}" if rest else "")
+            break
+    else:
+        shown = f"{max(1, round(seconds / 60))} min"
+    return f"{shown} {'fast' if ahead > timedelta(0) else 'slow'}"
+
+
 def actor(name: str) -> str:
     """Who did something, as a history keeps it, in words."""
     kind, _, _rest = name.partition(":")

@@ -14,6 +14,8 @@ from api.rest.model import DeviceName
 from api.store import DeviceFilter, TicketFilter
 from gateway.device_commands import service as device_commands
 from gateway.twin import service as twin
+from ingest import service as ingest
+from ingest.limits import service as limits
 from ingest.rollups.history import history
 
 router = APIRouter(include_in_schema=False)
@@ -22,6 +24,8 @@ _ROWS = 100
 _POINTS = 500
 _DETECTIONS = 20
 _TICKETS = 10
+_NEWS = timedelta(days=1)
+"""How long a wrong clock or a limit that was met is shown after it was last seen."""
 
 
 @router.get("/devices")
@@ -85,6 +89,8 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
     is_ours = person.role == "manufacturer"
     commands = device_commands.commands(context.pool, device=name, limit=1) if is_ours else []
     now = device.event_now or context.clock()
+    clock = ingest.clock(context.pool, device=name)
+    met = limits.breaches(context.pool, device=name, limit=1)
     return render(
         request,
         "device.html",
@@ -102,6 +108,8 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         tickets=tickets,
         config=twin.configuration(context.pool, name=name) if is_ours else None,
         settings={setting.name: setting for setting in product.settings},
+        clock=clock if clock and context.clock() - clock.last_at < _NEWS else None,
+        breach=met[0] if met and context.clock() - met[0].last_at < _NEWS else None,
         last_command=commands[0] if commands else None,
         raw=raw_metric,
         days=days,

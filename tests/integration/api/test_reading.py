@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from core.pool import connect
 from core.product import product_to_json
 from maintenance.service import sign_link
 from tests.fixtures.site import EVENT_NOW, Site
@@ -278,3 +279,30 @@ def test_a_message_is_shown_in_a_frame_that_runs_nothing(site: Site) -> None:
     assert "sandbox" in policy
     assert "script" not in policy
     assert client.get("/inbox/..%2F..%2Fsecret_key").status_code == 404
+
+
+def test_a_wrong_clock_and_a_limit_that_was_met_are_shown(shown: Site) -> None:
+    device_id = shown.fleet.device_ids[0]
+    with connect(shown.settings.database_url, name="test") as connection:
+        connection.execute(
+            "insert into ingest.clock values (%s, interval '3 h 12 min', now(), now(), 5)",
+            [device_id],
+        )
+        connection.execute(
+            "insert into ingest.breach (subject, subject_id, counts, allowed, began_at, last_at,"
+            " resets_at, messages, metric_values) values ('device', %s, 'messages', '5 per 1 s',"
+            " now(), now(), now(), 40, 120)",
+            [device_id],
+        )
+
+    found = shown.program("owner0@example.org").get("/api/v1/devices/hp-0000/sending").json()
+    page = shown.browser("maker@example.org").get("/devices/hp-0000").text
+
+    assert found["clock"]["ahead_seconds"] == 11_520
+    assert found["breaches"][0]["messages"] == 40
+    assert [limit["counts"] for limit in found["limits"]] == ["messages", "values"]
+    assert "Its clock is 3 h 12 min fast" in page
+    assert "It sent more than allowed (messages: 5 per 1 s)" in page
+    assert shown.program("owner1@example.org").get(
+        "/api/v1/devices/hp-0000/sending"
+    ).status_code == 404  # fmt: skip
