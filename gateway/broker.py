@@ -20,11 +20,13 @@ from core.settings import Settings, load_settings
 from gateway import store
 from gateway.passwords import hash_password
 from gateway.records import BrokerUser
+from gateway.sparkplug.messages import DEVICE_KINDS, FILTERS, NODE_KINDS
 from gateway.topics import DEVICE_READS, DEVICE_WRITES, INGEST_WRITES
 
 log = get_logger("gateway")
 
 GATEWAY_USER = "forecare.gateway"
+SPARKPLUG_USER = "forecare.sparkplug"
 INGEST_PARTS_MAX = 16
 """Ingest processes that the broker has a user for."""
 _PACKET_MAX = 70_000
@@ -49,7 +51,8 @@ def ingest_user(part: int) -> str:
 
 
 def service_users() -> tuple[str, ...]:
-    return (GATEWAY_USER, *(ingest_user(part) for part in range(INGEST_PARTS_MAX)))
+    parts = (ingest_user(part) for part in range(INGEST_PARTS_MAX))
+    return (GATEWAY_USER, SPARKPLUG_USER, *parts)
 
 
 def write_broker_files(
@@ -240,12 +243,24 @@ def access_list() -> str:
     lines = ["# Written by `forecare broker write`; changes by hand are lost.", ""]
     lines += [f"pattern write fc/+/%u/{kind}" for kind in DEVICE_WRITES]
     lines += [f"pattern read fc/+/%u/{kind}" for kind in DEVICE_READS]
+    # The edge node of Sparkplug is the credential; its devices stand behind it.
+    lines += [f"pattern write spBv1.0/+/{kind}/%u" for kind in NODE_KINDS]
+    lines += [f"pattern write spBv1.0/+/{kind}/%u/+" for kind in DEVICE_KINDS]
+    lines += ["pattern read spBv1.0/+/NCMD/%u", "pattern read spBv1.0/+/DCMD/%u/+"]
     lines += [
         "",
         f"user {GATEWAY_USER}",
         *(f"topic read fc/+/+/{kind}" for kind in DEVICE_WRITES if kind != "telemetry"),
         "topic read $SYS/broker/publish/messages/dropped",
         *(f"topic write fc/+/+/{kind}" for kind in DEVICE_READS if kind not in INGEST_WRITES),
+    ]
+    lines += [
+        "",
+        f"user {SPARKPLUG_USER}",
+        *(f"topic read {pattern}" for pattern in FILTERS),
+        "topic write spBv1.0/+/NCMD/+",
+        "topic write fc/+/+/birth",
+        "topic write fc/+/+/will",
     ]
     for part in range(INGEST_PARTS_MAX):
         lines += [

@@ -34,6 +34,7 @@ from gateway.records import (
     SiteDraft,
 )
 from gateway.sheet import parse_sheet, sheet_path
+from gateway.sparkplug.commands import speaks_for
 from gateway.twin.commands import device_config, product_config
 from gateway.worker import run as run_gateway
 
@@ -244,6 +245,7 @@ for _command in (
     device_commands.give,
     device_commands.list_commands,
     device_commands.cancel,
+    speaks_for,
 ):
     device.add_command(_command)
 

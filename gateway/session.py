@@ -89,6 +89,7 @@ class Session:
         self._socket: socket.socket | None = None
         self._send_lock = threading.Lock()
         self._rest = b""
+        self._packet_id = 0
         self._is_next_read_delayed = False
         self._heartbeat_s = 0.0
         self._unanswered_s: float | None = None
@@ -168,6 +169,21 @@ class Session:
         if packets:
             self._send(b"".join(packets))
 
+    def hand_over(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Publish at QoS 1, so that the broker keeps it for those who are away.
+
+        The broker's answers are not waited for: whatever is acknowledged after this goes over the
+        same connection behind it, so a broken one takes both away, and the cause comes again.
+        """
+        packets = [
+            mqtt5.PublishPacket(
+                topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=self._next_packet_id()
+            ).write()
+            for topic, payload in messages
+        ]
+        if packets:
+            self._send(b"".join(packets))
+
     def close(self) -> None:
         """Leave; the broker keeps the session and what comes for it."""
         self._closing.set()
@@ -178,6 +194,10 @@ class Session:
         if self._life is not None:
             self._life.join(timeout=1.0)
         self._socket, self._life, self._rest = None, None, b""
+
+    def _next_packet_id(self) -> int:
+        self._packet_id = self._packet_id % 65_535 + 1
+        return self._packet_id
 
     def _connect_packet(self) -> bytes:
         return mqtt5.ConnectPacket(

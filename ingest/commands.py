@@ -20,6 +20,7 @@ from core.terminal import printable, show_table
 from ingest import service
 from ingest.records import Refusal
 from ingest.rollups.worker import RollWorker
+from ingest.sparkplug.worker import SparkplugWorker
 from ingest.store import DeadLetterRow
 from ingest.worker import run as run_ingest
 
@@ -35,9 +36,10 @@ def ingest() -> None:
 def ingest_run() -> None:
     """Check, store and confirm the telemetry of all devices, until stopped.
 
-    FORECARE_INGEST_SHARDS=1/4 takes the second quarter of the devices: start four such processes.
+    FORECARE_INGEST_SHARDS=1/4 takes the second quarter of the devices: start four such processes. The
+    first of them also listens to Sparkplug B (spBv1.0/#).
     """
-    sys.exit(run_ingest(load_settings()))
+    sys.exit(run_ingest(load_settings(), companion=SparkplugWorker))
 
 
 @ingest.command("roll")

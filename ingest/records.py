@@ -32,6 +32,8 @@ class Refusal(StrEnum):
     UNKNOWN_DEVICE = "unknown_device"
     WRONG_TOPIC = "wrong_topic"
     """The device's credential names another shard."""
+    NOT_DECLARED = "not_declared"
+    """A Sparkplug message whose names no birth has declared, or not for sure."""
     UNKNOWN_METRIC = "unknown_metric"
     WRONG_UNIT = "wrong_unit"
     """The message names a unit that cannot be turned into the product sheet's."""

@@ -9,7 +9,8 @@ import random
 import signal
 import threading
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 import psycopg
 
@@ -47,16 +48,48 @@ _DATABASE_OPTIONS: dict[str, Any] = {
 }
 
 
-def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+def run(settings: Settings, *, companion: "type[Worker] | None" = None) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code.
+
+    Parameters
+    ----------
+    settings : Settings
+    companion : type of Worker, optional
+        Runs beside the first of the ingest processes, in a thread and over connections of its own.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     worker = Worker(settings, stop)
     log.info("ingest.started", shards=settings.ingest_shards)
+    beside = (
+        _Companion(companion(settings, stop), stop) if companion and 0 in settings.shards else None
+    )
     worker.run()
+    if beside is not None:
+        beside.join()
     log.info("ingest.stopped", messages=worker.messages, rows=worker.rows)
-    return 0
+    return int(beside is not None and beside.has_failed)
+
+
+class _Companion(threading.Thread):
+    """If it fails the whole process ends, and whoever watches over it starts it again."""
+
+    def __init__(self, worker: "Worker", stop: threading.Event) -> None:
+        super().__init__(name=type(worker).__name__, daemon=True)
+        self._worker = worker
+        self._stopping = stop
+        self.has_failed = False
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._worker.run()
+        except Exception:
+            log.exception("companion.failed", worker=self.name)
+            self.has_failed = True
+        finally:
+            self._stopping.set()
 
 
 def session_options(settings: Settings) -> tuple[str, SessionOptions]:
@@ -84,21 +117,41 @@ def session_options(settings: Settings) -> tuple[str, SessionOptions]:
     )
 
 
+class Writer(Protocol):
+    """Stores what has arrived."""
+
+    @property
+    def registry(self) -> RegistryCache:
+        """What it knows of devices and products."""
+
+    def write(
+        self, connection: Connection, arrivals: Sequence[Arrival], *, now: datetime, now_s: float
+    ) -> Stored:
+        """Store a batch and COMMIT; see `ingest.batch.BatchWriter.write`."""
+
+
 class Worker:
     """One ingest process."""
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
-        user, options = session_options(settings)
+        user, options = self._listens(settings)
         self._session = Session(mqtt_endpoint(settings, user), options)
-        self._writer = BatchWriter(RegistryCache(), share=len(settings.shards) / SHARDS)
+        self._writer = self._make_writer(settings)
         self._connection: Connection | None = None
         self._report_s = 0.0
         self._reported = (0, 0, 0)
         self.messages = 0
         self.rows = 0
         self.refused = 0
+
+    def _listens(self, settings: Settings) -> tuple[str, SessionOptions]:
+        """Return the broker user and what it subscribes to."""
+        return session_options(settings)
+
+    def _make_writer(self, settings: Settings) -> Writer:
+        return BatchWriter(RegistryCache(), share=len(settings.shards) / SHARDS)
 
     def run(self) -> None:
         try:
@@ -127,11 +180,14 @@ class Worker:
             stored = self._store(batch)
             if stored is None:
                 continue
-            self._session.acknowledge(batch)
-            failpoint("ingest.after_ack")
-            self._confirm(stored.confirmations)
-            self._session.publish(stored.notices)
+            self._answer(batch, stored)
             self._report()
+
+    def _answer(self, batch: Sequence[Arrival], stored: Stored) -> None:
+        self._session.acknowledge(batch)
+        failpoint("ingest.after_ack")
+        self._confirm(stored.confirmations)
+        self._session.publish(stored.notices)
 
     def _gather(self, batch: list[Arrival]) -> None:
         """Fill a batch: by messages, by bytes, or by the age of its first message."""

@@ -17,6 +17,11 @@ METRICS_MAX = 4000
 NAME_MAX = 300
 NODE_KINDS = ("NBIRTH", "NDATA", "NDEATH")
 DEVICE_KINDS = ("DBIRTH", "DDATA", "DDEATH")
+FILTERS = (
+    *(f"spBv1.0/+/{kind}/+" for kind in NODE_KINDS),
+    *(f"spBv1.0/+/{kind}/+/+" for kind in DEVICE_KINDS),
+)
+"""What a host subscribes to."""
 
 UNKNOWN = 0
 INT64, UINT64, FLOAT, DOUBLE, BOOLEAN = 4, 8, 9, 10, 11

@@ -84,6 +84,8 @@ class Outcome:
     telemetry: Telemetry | None = None
     refusal: str = ""
     """Why nothing of it is stored; empty: nothing was wrong."""
+    is_undeclared: bool = False
+    """It is refused because what it means was not declared, and not because it is wrong."""
     wants_rebirth: bool = False
     presence: Presence | None = None
 
@@ -102,22 +104,36 @@ def take(
     arrived_ms : int
         Time of arrival, milliseconds since 1970, for values without a time of their own.
 
-    Raises
-    ------
-    CodecError
-        If a value or a declaration is against the specification: nothing changes.
+    Returns
+    -------
+    Outcome
+        A value or a declaration against the specification is refused; its place in the sequence counts.
     """
-    if topic.kind == "NBIRTH":
-        return _node_born(node, topic, message, arrived_ms)
     if topic.kind == "NDEATH":
         return _node_gone(node, message)
-    if node is None or not node.is_alive:
-        return Outcome(
-            node=node,
-            refusal=f"no birth of node {topic.node} is known; a rebirth was asked for",
-            wants_rebirth=True,
-        )
-    node, is_repeat = _in_sequence(node, message)
+    is_repeat = False
+    if topic.kind != "NBIRTH":
+        if node is None or not node.is_alive:
+            return _undeclared(node, f"no birth of node {topic.node} is known")
+        node, is_repeat = _in_sequence(node, message)
+    try:
+        return _said(node, topic, message, arrived_ms, is_repeat=is_repeat)
+    except _UnsureNameError as error:
+        return _undeclared(node, str(error))
+    except CodecError as error:
+        return Outcome(node=node, refusal=str(error))
+
+
+def _said(
+    node: Node | None,
+    topic: SparkplugTopic,
+    message: SparkplugMessage,
+    arrived_ms: int,
+    *,
+    is_repeat: bool,
+) -> Outcome:
+    if topic.kind == "NBIRTH" or node is None:
+        return _node_born(node, topic, message, arrived_ms)
     if topic.kind == "DBIRTH":
         return _device_born(node, topic, message, arrived_ms)
     if topic.kind == "DDEATH":
@@ -140,7 +156,8 @@ def _node_born(
         and message.at_ms is not None
         and (bd_seq, message.at_ms) == (node.bd_seq, node.born_ms)
     ):
-        return Outcome(node=node, telemetry=telemetry)  # the same birth once more
+        # The same birth once more: perhaps nobody has heard of it yet.
+        return Outcome(node=node, telemetry=telemetry, presence=Presence.BORN)
     born = Node(
         group=topic.group,
         boot=1 if node is None else node.boot + 1,
@@ -180,16 +197,18 @@ def _device_born(
 def _data(node: Node, topic: SparkplugTopic, message: SparkplugMessage, arrived_ms: int) -> Outcome:
     birth = node.births.get(topic.device)
     if birth is None:
-        return Outcome(
-            node=node,
-            refusal=f"no birth of device {topic.device[:60]} is known; a rebirth was asked for",
-            wants_rebirth=True,
-        )
-    try:
-        telemetry = _telemetry(message, birth, arrived_ms, by_alias=not node.is_stale)
-    except _UnsureNameError as error:
-        return Outcome(node=node, refusal=str(error), wants_rebirth=True)
+        raise _UnsureNameError(f"no birth of device {topic.device[:60]} is known")
+    telemetry = _telemetry(message, birth, arrived_ms, by_alias=not node.is_stale)
     return Outcome(node=node, telemetry=telemetry, wants_rebirth=node.is_stale)
+
+
+def _undeclared(node: Node | None, why: str) -> Outcome:
+    return Outcome(
+        node=node,
+        refusal=f"{why}; a rebirth was asked for",
+        is_undeclared=True,
+        wants_rebirth=True,
+    )
 
 
 def _in_sequence(node: Node, message: SparkplugMessage) -> tuple[Node, bool]:
@@ -255,7 +274,7 @@ def _telemetry(
             continue
         datatype = metric.datatype or birth.types.get(name, UNKNOWN)
         if datatype == UNKNOWN:
-            raise _UnsureNameError(f"{name[:60]} was not declared; a rebirth was asked for")
+            raise _UnsureNameError(f"{name[:60]} was not declared")
         if not is_number(datatype):
             continue
         value = number_of(metric, name=name[:60], datatype=datatype)
@@ -272,10 +291,8 @@ def _name_of(metric: SparkplugMetric, birth: Birth, *, by_alias: bool) -> str:
     if metric.alias is None:
         raise CodecError("a metric has neither a name nor an alias")
     if not by_alias:
-        raise _UnsureNameError(
-            "a message before this one is missing, so aliases are not sure; a rebirth was asked for"
-        )
+        raise _UnsureNameError("a message before this one is missing, so aliases are not sure")
     name = birth.by_alias.get(metric.alias)
     if name is None:
-        raise _UnsureNameError(f"alias {metric.alias} was not declared; a rebirth was asked for")
+        raise _UnsureNameError(f"alias {metric.alias} was not declared")
     return name

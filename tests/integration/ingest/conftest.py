@@ -16,7 +16,7 @@ from core.endpoints import mqtt_endpoint
 from core.pool import Pool
 from core.settings import Settings, variable_of
 from gateway import service
-from gateway.broker import ingest_user, sync_broker
+from gateway.broker import SPARKPLUG_USER, ingest_user, sync_broker
 from gateway.records import DeviceCredential, DeviceDraft
 from tests.integration.gateway.client import Device
 from tests.integration.gateway.sheets import SMALL
@@ -81,6 +81,7 @@ class Ingest:
 def ingest(runtime_settings: Settings) -> Iterator[Ingest]:
     for part in range(2):
         forget_session(runtime_settings, ingest_user(part))
+    forget_session(runtime_settings, SPARKPLUG_USER)
     ingest = Ingest(runtime_settings)
     yield ingest
     for process in ingest.processes:
