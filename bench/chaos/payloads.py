@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 
-from bench.chaos.plan import Fault
+from bench.chaos.plan import TRAITS, Fault
 
 _PLACES_MAX = 4
 _STEP_MS = 250
 _BOOT_MS = 86_400_000
 _SEQ_BITS, _PLACE_BITS = 26, 2
 _PARTS = 10_000
+_CLOCK_BURST = TRAITS[Fault.WRONG_CLOCK].burst
 _ESCORTS_SHARE = 0.2
 """Part of the poison that comes as an escort."""
 
@@ -63,6 +64,10 @@ class Recipe:
         at_ms = self.start_ms + boot * _BOOT_MS + seq * _STEP_MS * _PLACES_MAX
         head = b'{"boot":%d,"seq":%d,' % (boot, seq)
         kind, escort = self._kind(lot)
+        # A clock is wrong for some messages on end: they may arrive together.
+        clock = _draw(self.seed, device, boot, (1 << 31) + seq // _CLOCK_BURST)
+        if kind is Kind.GOOD and self._is(Fault.WRONG_CLOCK, clock):
+            kind = Kind.WRONG_CLOCK
         if kind is Kind.POISON:
             make = _POISONS[choice % len(_POISONS)]
             return Message(kind=kind, payload=make(head, at_ms), escort=None)
@@ -72,7 +77,7 @@ class Recipe:
             "is_ahead": self._is(Fault.SHUFFLED, more // _PARTS),
         }
         if kind is Kind.WRONG_CLOCK:
-            shift = _CLOCKS[choice % len(_CLOCKS)]
+            shift = _CLOCKS[(clock >> 16) % len(_CLOCKS)]
             samples: tuple[Sample, ...] = (_sample(boot, seq, 0, shift(at_ms), drawn),)
         else:
             samples = tuple(
@@ -83,13 +88,10 @@ class Recipe:
 
     def _kind(self, lot: int) -> tuple[Kind, bool]:
         poison = round(self.shares.get(Fault.POISON, 0.0) * _PARTS)
-        clocks = round(self.shares.get(Fault.WRONG_CLOCK, 0.0) * _PARTS)
         numbered = poison - round(poison * _ESCORTS_SHARE)
         if lot < numbered:
             return Kind.POISON, False
-        if lot < poison:
-            return Kind.GOOD, True
-        return (Kind.WRONG_CLOCK if lot < poison + clocks else Kind.GOOD), False
+        return Kind.GOOD, lot < poison
 
     def _is(self, fault: Fault, drawn: int) -> bool:
         return drawn % _PARTS < self.shares.get(fault, 0.0) * _PARTS

@@ -54,6 +54,8 @@ class Trait:
     """How often it is drawn for the time that is left when each fault has had its turn."""
     share: float = 0.0
     """Part of the messages that carry it; such a fault has no time of its own."""
+    burst: int = 1
+    """Messages of a device that carry it one after another."""
 
 
 TRAITS: Mapping[Fault, Trait] = {
@@ -138,7 +140,7 @@ TRAITS: Mapping[Fault, Trait] = {
     Fault.DUPLICATES: Trait(about="messages sent twice", part="messages", share=0.02),
     Fault.SHUFFLED: Trait(about="messages sent before an older one", part="messages", share=0.02),
     Fault.WRONG_CLOCK: Trait(
-        about="samples with times of a wrong clock", part="messages", share=0.01
+        about="a device's clock is wrong for a while", part="messages", share=0.01, burst=8
     ),
 }
 
@@ -173,7 +175,7 @@ class Plan:
         """Return how often a fault has to strike, given the messages that the run should send."""
         if share := TRAITS[fault].share:
             expected = share * messages
-            least = max(1, int(expected - _SPREADS * sqrt(expected)))
+            least = max(1, int(expected - _SPREADS * sqrt(expected * TRAITS[fault].burst)))
             return least if fault in self.faults else 0
         return sum(strike.fault is fault for strike in self.strikes)
 
