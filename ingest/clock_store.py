@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from psycopg.rows import class_row
 
 from core.pool import Connection
+from core.product import Product
 from core.sql import Queries
 from ingest import store
-from ingest.clocks import FLAG, columns_of
+from ingest.clocks import FLAG, columns_of, instants_of, set_apart
 from ingest.records import Admission, Shifted
 
 _queries = Queries("ingest")
+
+_LOOKS_MAX = 20
+"""Each moves what is in the way twice as far as the one before: the last by a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,8 @@ def write_shifted(connection: Connection, admission: Admission, *, now: datetime
     new = _claim(connection, admission.shifted, now=now)
     for name in sorted({one.product for one in new}):
         product = admission.products[name]
-        columns = columns_of([one for one in new if one.product == name], product)
+        apart = _set_apart(connection, product, [one for one in new if one.product == name])
+        columns = columns_of(apart, product)
         store.merge_samples(connection, product, columns, flag=FLAG)
     _note_clocks(connection, new, now=now)
 
@@ -64,6 +69,24 @@ def _claim(
     ).fetchall()
     new = {(row[0], bytes(row[1])) for row in rows}
     return [one for one in ordered if (one.device_id, one.digest) in new]
+
+
+def _set_apart(
+    connection: Connection, product: Product, shifted: Sequence[Shifted]
+) -> Sequence[Shifted]:
+    """Give each message instants of its own, beside those that its device has stored already.
+
+    Seldom more than one look: only what has come within the same few milliseconds can be in the way.
+    """
+    apart = set_apart(shifted, ())
+    known: set[tuple[int, int]] = set()
+    for attempt in range(_LOOKS_MAX):
+        taken = store.taken_instants(connection, product, instants_of(apart))
+        if not taken:
+            break
+        known |= taken
+        apart = set_apart(apart, known, step_ms=2**attempt)
+    return apart
 
 
 def _note_clocks(connection: Connection, new: Sequence[Shifted], *, now: datetime) -> None:

@@ -7,7 +7,8 @@ stays. The rows say so (`_flags`), and by how much is kept, so what the device m
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -52,6 +53,47 @@ def shift(message: Telemetry, product: Product, *, now_ms: int) -> OffClock | No
     samples = [(at_ms - ahead_ms, values) for at_ms, values in message.samples]
     moved = Telemetry(samples, message.boot, message.seq, message.low)
     return OffClock(moved, ahead_ms, digest_of(message))
+
+
+def set_apart(
+    shifted: Sequence[Shifted], taken: Collection[tuple[int, int]], *, step_ms: int = 1
+) -> list[Shifted]:
+    """Move messages on by a few milliseconds where two of a device would share an instant.
+
+    Messages that arrive together all end in the same moment. In the table the second of two at one
+    instant would only fill in what the first lacks: it would be lost.
+
+    Parameters
+    ----------
+    shifted : sequence of Shifted
+    taken : collection of (device id, milliseconds since 1970)
+        Instants of which rows are stored.
+    step_ms : int
+        The least by which a message is moved that has to be.
+    """
+    used = set(taken)
+    last_ms: dict[int, int] = {}
+    apart = []
+    for one in sorted(shifted, key=lambda one: one.place):
+        times = [at_ms for at_ms, _ in one.message.samples]
+        by_ms = 0
+        while any((one.device_id, at_ms + by_ms) in used for at_ms in times):
+            by_ms = max(by_ms, last_ms.get(one.device_id, 0)) + step_ms
+        last_ms[one.device_id] = by_ms
+        used.update((one.device_id, at_ms + by_ms) for at_ms in times)
+        apart.append(_moved(one, by_ms) if by_ms else one)
+    return apart
+
+
+def instants_of(shifted: Sequence[Shifted]) -> set[tuple[int, int]]:
+    """Return device and milliseconds since 1970 of each sample."""
+    return {(one.device_id, at_ms) for one in shifted for at_ms, _ in one.message.samples}
+
+
+def _moved(one: Shifted, by_ms: int) -> Shifted:
+    said = one.message
+    samples = [(at_ms + by_ms, values) for at_ms, values in said.samples]
+    return replace(one, message=Telemetry(samples, said.boot, said.seq, said.low))
 
 
 def digest_of(message: Telemetry) -> bytes:

@@ -1,6 +1,6 @@
 """Runs ingest's SQL: the only writer of the rows of telemetry.* and of ingest.*. Never commits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -85,6 +85,25 @@ def copy_samples(connection: Connection, product: Product, columns: Columns) -> 
     data = pack(columns, product, with_order=False)
     with connection.cursor().copy(_copy_into(_table(product), product, extra=())) as copy:
         copy.write(data)
+
+
+def taken_instants(
+    connection: Connection, product: Product, instants: Collection[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Return those instants (device id, milliseconds since 1970) of which a row is stored."""
+    ordered = sorted(instants)
+    times_ms = [at_ms for _, at_ms in ordered]
+    query = sql.SQL(_queries["taken_instants"]).format(table=_table(product))
+    rows = connection.execute(
+        query,
+        {
+            "device_ids": [device_id for device_id, _ in ordered],
+            "times_ms": times_ms,
+            "first_ms": min(times_ms),
+            "last_ms": max(times_ms),
+        },
+    )
+    return {(row[0], row[1]) for row in rows}
 
 
 def merge_samples(

@@ -19,6 +19,7 @@ import orjson
 
 from bench.chaos.ledger import Ledger, Mark
 from bench.chaos.payloads import Message, Recipe
+from core.clock import wall_now
 
 _WINDOW = 8
 """Messages on their way, of which a few may be sent twice or have an escort."""
@@ -31,6 +32,7 @@ _JOIN_WITHIN_S = 15.0
 KEEP_ALIVE_S = 60
 _PING_S = 20.0
 _NOT_TAKEN_S = 1.0
+_LIMIT_S = 60.0
 _FAILURE = 0x80
 _QOS1 = mqtt5.QoS.AT_LEAST_ONCE
 
@@ -319,15 +321,19 @@ class Device:
     def _on_message(self, kind: str, payload: bytes) -> None:
         try:
             said = orjson.loads(payload)
-            boot, seq = int(said["boot"]), int(said["seq"])
+            if kind == "stored":
+                self._on_stored(int(said["boot"]), int(said["seq"]))
+            elif kind == "limit":
+                self._on_limit(int(said["resets_at"]))
         except (ValueError, KeyError, TypeError):
             return
-        if kind == "stored":
-            self._on_stored(boot, seq)
-        elif kind == "limit":
-            self._hub.counts["limited"] += 1
-            self._resume_s = self._hub.now_s + self._hub.rng.uniform(1, 5)
-            self._start_over()
+
+    def _on_limit(self, resets_ms: int) -> None:
+        """Wait until messages are taken again, then begin at the oldest that was not."""
+        self._hub.counts["limited"] += 1
+        wait_s = resets_ms / 1000 - wall_now().timestamp()
+        self._resume_s = self._hub.now_s + min(_LIMIT_S, max(0.0, wait_s)) + self._hub.rng.random()
+        self._start_over()
 
     def _on_stored(self, boot: int, seq: int) -> None:
         spool = self.spools.get(boot)

@@ -89,3 +89,19 @@ def test_a_letter_that_is_replayed_is_moved_to_the_time_when_it_came(
 
     assert done.stored == 1
     assert rows("select now() - max(measured_at) > '1 h 59 min' from telemetry.kettle") == [(True,)]
+
+
+def test_messages_of_a_clock_that_stands_still_are_all_stored(
+    broker: Any, ingest: Ingest, kettles: Any, rows: Any
+) -> None:
+    ingest.start()
+    with Device.of(broker, kettles[0]) as device:
+        device.subscribe(device.topic("stored"))
+        device.deliver(LONG_AGO)
+
+        for seq in range(1, 40):
+            device.send({"boot": 1, "seq": seq, "samples": [[0, {"water_c": seq}]]})
+
+        device.wait_stored(1, 39)
+    stored = rows("select water_c from telemetry.kettle where water_c < 40 order by water_c")
+    assert sorted(value for (value,) in stored) == sorted([20.0, 21.0, *map(float, range(1, 40))])

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from gateway.codecs import Telemetry
 from gateway.sheet import parse_sheet
-from ingest.clocks import digest_of, shift
+from ingest.clocks import digest_of, instants_of, set_apart, shift
 from ingest.judge import time_window
+from ingest.records import Shifted
 from tests.integration.gateway.sheets import SMALL
 
 KETTLE = parse_sheet(SMALL, source="kettle.toml")
@@ -68,3 +69,46 @@ def test_a_repetition_is_known_whatever_its_envelope_says() -> None:
 
     assert digest_of(message(5, 6)) == digest_of(again)
     assert digest_of(message(5, 6)) != digest_of(message(5, 7))
+
+
+def moved(place: int, *times_ms: int, device: int = 1) -> Shifted:
+    return Shifted(
+        place=place,
+        device_id=device,
+        product="kettle",
+        ahead_ms=0,
+        digest=bytes([place]),
+        message=message(*times_ms),
+    )
+
+
+def test_messages_that_arrive_together_get_instants_of_their_own() -> None:
+    apart = set_apart([moved(0, NOW_MS), moved(1, NOW_MS), moved(2, NOW_MS, device=2)], ())
+
+    assert [one.message.samples[0][0] - NOW_MS for one in apart] == [0, 1, 0]
+    assert (apart[1].message.boot, apart[1].message.seq) == (1, 7)
+
+
+def test_what_is_stored_already_is_not_in_the_way() -> None:
+    apart = set_apart([moved(0, NOW_MS - 5, NOW_MS)], {(1, NOW_MS), (1, NOW_MS - 4)}, step_ms=1)
+
+    assert [at - NOW_MS for at, _ in apart[0].message.samples] == [-3, 2]
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 20), min_size=1, max_size=4, unique=True), min_size=1, max_size=20
+    ),
+    st.sets(st.integers(0, 25)),
+    st.integers(1, 64),
+)
+def test_no_sample_is_ever_lost_to_another(
+    messages: list[list[int]], stored: set[int], step_ms: int
+) -> None:
+    taken = {(1, at_ms) for at_ms in stored}
+    shifted = [moved(place, *times) for place, times in enumerate(messages)]
+
+    apart = set_apart(shifted, taken, step_ms=step_ms)
+
+    assert len(instants_of(apart)) == sum(map(len, messages))
+    assert not instants_of(apart) & taken

@@ -15,7 +15,7 @@ from bench.chaos.store import Letter, Repeats, Row
 RECIPE = Recipe(
     seed=7,
     start_ms=1_764_000_000_000,
-    shares={Fault.POISON: 0.2, Fault.WRONG_CLOCK: 0.1},
+    shares={Fault.POISON: 0.2, Fault.WRONG_CLOCK: 0.3},
 )
 KEYS = [(device, 1, seq) for device in range(4) for seq in range(50)]
 MESSAGES = {key: RECIPE.message(*key) for key in KEYS}
