@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from datetime import UTC
+from datetime import UTC, datetime
 
 import cbor2
 import pytest
@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.codecs import FOREIGN, CodecError, Telemetry, decode
 from gateway.codecs.records import Codec
+from gateway.session import Arrival
+from ingest.sparkplug.translate import translate
 
+KINDS = ("NBIRTH", "NDATA", "NDEATH")
 NOW_MS = 1_764_000_000_000
 LABEL = st.sampled_from(
     [
@@ -83,3 +86,12 @@ def test_cbor_of_any_shape_is_read_or_refused(value: object) -> None:
     payload = cbor2.dumps(value, timezone=UTC)
     with contextlib.suppress(CodecError):
         assert is_sound(FOREIGN[1].decode(payload, arrived_ms=NOW_MS))
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.binary(max_size=200)), max_size=4))
+def test_sparkplug_of_any_bytes_is_read_or_refused(story: list[tuple[str, bytes]]) -> None:
+    arrivals = [Arrival(f"spBv1.0/g/{kind}/n", payload, 1) for kind, payload in story]
+
+    found = translate(arrivals, {}, spoken_for=set(), now=datetime(2026, 6, 1, tzinfo=UTC))
+
+    assert len(found.refused) + len(found.telemetry) <= len(story)

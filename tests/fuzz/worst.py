@@ -9,7 +9,10 @@ PACKET_MAX = 70_000
 
 def worst_payloads() -> dict[str, bytes]:
     """Return the corpus, by name; each as long as the broker lets through, where length does harm."""
-    return {name: payload[:PACKET_MAX] for name, payload in (*_json(), *_senml(), *_cbor())}
+    return {
+        name: payload[:PACKET_MAX]
+        for name, payload in (*_json(), *_senml(), *_cbor(), *_sparkplug())
+    }
 
 
 def _filled(pattern: bytes, head: bytes = b"", tail: bytes = b"") -> bytes:
@@ -116,3 +119,23 @@ def _cbor() -> Iterator[tuple[str, bytes]]:
         + b"".join(b"\xa3\x00\x61a\x02\x01\x06\x19" + i.to_bytes(2, "big") for i in range(5000)),
     )
     yield "CBOR: simple values as labels", b"\x81\xb8\x14" + bytes(range(0xE0, 0xF4)) * 100
+
+
+def _sparkplug() -> Iterator[tuple[str, bytes]]:
+    yield "protobuf: many empty metrics", b"\x12\x00" * 32_000
+    yield "protobuf: many small metrics", _filled(b"\x12\x04\x10\x01\x50\x01")
+    yield "protobuf: the most metrics there may be", b"\x12\x04\x10\x01\x50\x01" * 4000
+    yield (
+        "protobuf: the most metrics with names",
+        b"".join(
+            b"\x12\x0d\x0a\x05" + b"m%04d" % i + b"\x20\x09\x65" + bytes(3) for i in range(4000)
+        ),
+    )
+    yield "protobuf: groups in groups", b"\x0b" * 65_000
+    yield "protobuf: metrics in templates", b"\x12\x7f\x92\x01\x7c" * 13_000
+    yield "protobuf: a length of 2 GiB claimed", b"\x12\xff\xff\xff\xff\x07"
+    yield "protobuf: a number without an end", b"\x08" + b"\xff" * 65_000
+    yield "protobuf: wrong wire types", b"\x0a\x01a\x15\x00\x00\x00\x00" * 8000
+    yield "protobuf: unknown fields", b"\xf8\x7f\x01" * 21_000
+    yield "protobuf: a long name", b"\x12\xf0\xff\x03\x0a\xec\xff\x03" + b"n" * 65_516
+    yield "protobuf: a name that is not UTF-8", b"\x12\x04\x0a\x02\xff\xff"
