@@ -9,7 +9,7 @@ ARGS ?=
 PACKAGES := core gateway ingest anomaly maintenance api firmware_sim bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check fix browser bench lock clean
+.PHONY: help setup setup-dev demo test check fix browser bench fuzz lock clean
 
 help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ lock: .venv/.ready-dev ## Pin the dependencies of pyproject.toml anew
 bench: .venv/.ready ## Measure the way from publish to committed row (ARGS=--quick: in 90 seconds)
 	@$(FORECARE) runtime install
 	@$(FORECARE) bench ingest $(ARGS)
+
+fuzz: .venv/.ready-dev ## Fuzz the codecs for a minute (ARGS="cbor -max_total_time=3600": one of any, json, cbor, sparkplug)
+	@.venv/bin/python -m tests.fuzz.fuzz_codecs $(if $(ARGS),$(ARGS),any -max_total_time=60)
 
 clean: ## Stop the embedded servers and remove everything that was made, data included
 	@if [ -x .venv/bin/python ]; then $(FORECARE) runtime down; fi

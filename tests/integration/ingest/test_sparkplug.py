@@ -1,7 +1,8 @@
 """An edge node that speaks Sparkplug B, the real broker, the ingest process, the real database."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mqtt5
@@ -12,6 +13,7 @@ from core.endpoints import mqtt_endpoint
 from core.pool import Pool
 from core.settings import Settings
 from gateway.broker import GATEWAY_USER
+from gateway.records import DeviceCredential
 from gateway.sparkplug import service
 from gateway.sparkplug.messages import read_payload
 from gateway.sparkplug.schema import Payload
@@ -49,6 +51,18 @@ def topic(kind: str, device: str = "") -> str:
     return f"spBv1.0/plant/{kind}/{NODE}" + (f"/{device}" if device else "")
 
 
+@contextmanager
+def edge_node(broker: Any, credential: DeviceCredential) -> Iterator[Device]:
+    """Connect, and listen for commands as a node does.
+
+    A broker to whom nobody has ever subscribed below spBv1.0 says success where it should say that
+    nobody listens.
+    """
+    with Device.of(broker, credential) as node:
+        node.subscribe(topic("NCMD"))
+        yield node
+
+
 def say(device: Device, kind: str, payload: bytes, *, behind: str = "") -> None:
     """Publish until somebody has subscribed."""
     at = topic(kind, behind)
@@ -72,7 +86,7 @@ def test_a_node_is_born_and_its_data_is_stored_by_alias(
     broker: Any, ingest: Ingest, kettles: Any, rows: Any
 ) -> None:
     ingest.start()
-    with Device.of(broker, kettles[0]) as node:
+    with edge_node(broker, kettles[0]) as node:
         say(node, "NBIRTH", birth())
         for seq in range(1, 4):
             say(node, "NDATA", data(seq, is_historical=seq == 2))
@@ -89,8 +103,7 @@ def test_a_gap_asks_for_a_rebirth_and_stores_nothing_under_an_unsure_name(
     broker: Any, ingest: Ingest, kettles: Any, rows: Any
 ) -> None:
     ingest.start()
-    with Device.of(broker, kettles[0]) as node:
-        node.subscribe(topic("NCMD"))
+    with edge_node(broker, kettles[0]) as node:
         say(node, "NBIRTH", birth())
         say(node, "NDATA", data(1))
         say(node, "NDATA", data(9))
@@ -110,7 +123,7 @@ def test_a_node_speaks_for_a_device_only_when_it_may(
     pool: Pool, broker: Any, ingest: Ingest, kettles: Any, rows: Any
 ) -> None:
     ingest.start()
-    with Device.of(broker, kettles[0]) as node:
+    with edge_node(broker, kettles[0]) as node:
         say(node, "NBIRTH", birth())
         say(node, "DBIRTH", birth(seq=1, is_node=False), behind=BEHIND)
         until(lambda: letters(rows) == [(BEHIND, "unknown_device")], what="the refusal")
@@ -142,7 +155,7 @@ def test_birth_and_death_are_told_to_the_gateway_and_a_late_death_is_not(
     desk = mqtt_endpoint(runtime_settings, GATEWAY_USER)
     with (
         Device(desk.host, desk.port, desk.user, desk.password) as gateway,
-        Device.of(broker, kettles[0]) as node,
+        edge_node(broker, kettles[0]) as node,
     ):
         gateway.subscribe("fc/+/+/birth", "fc/+/+/will")
         say(node, "NBIRTH", birth(bd_seq=4))
@@ -166,7 +179,7 @@ def test_a_killed_process_goes_on_with_the_aliases_that_it_knew(
     failpoint: str, broker: Any, ingest: Ingest, kettles: Any, rows: Any
 ) -> None:
     first = ingest.start()
-    with Device.of(broker, kettles[0]) as node:
+    with edge_node(broker, kettles[0]) as node:
         say(node, "NBIRTH", birth())
         until(lambda: len(stored(rows)) == 1, what="the birth")
         first.kill()
@@ -196,7 +209,7 @@ def test_refused_payloads_are_kept_with_their_reason(
     bad.metrics.add(alias=1, double_value=float("nan"))
     steam = Payload(seq=2, timestamp=START_MS + 2000)
     steam.metrics.add(name=b"steam", datatype=10, double_value=1)
-    with Device.of(broker, kettles[0]) as node:
+    with edge_node(broker, kettles[0]) as node:
         say(node, "NBIRTH", birth())
         say(node, "NDATA", bad.SerializeToString())
         say(node, "NDATA", steam.SerializeToString())
