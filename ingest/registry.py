@@ -58,6 +58,10 @@ class RegistryCache:
         if now_s - self._changes_s >= _CHANGES_EVERY_S:
             self._follow_changes(connection, now_s=now_s)
         by_topic = self._by_topic
+        if len(by_topic) > self._devices_max:
+            # Before the batch is looked at: whoever is in it is read again, and refused by no mistake.
+            for topic in list(islice(by_topic, self._devices_max // 2)):
+                del by_topic[topic]
         unknown = {arrival.topic for arrival in arrivals if arrival.topic not in by_topic}
         wanted = [topic for topic in unknown if self._strangers.get(topic, now_s) <= now_s]
         if wanted:
@@ -105,9 +109,6 @@ class RegistryCache:
                 self._strangers[topic] = now_s + _STRANGER_FOR_S
 
     def _add(self, devices: Iterable[Device]) -> None:
-        if len(self._by_topic) > self._devices_max:
-            for topic in list(islice(self._by_topic, self._devices_max // 2)):
-                del self._by_topic[topic]
         for device in devices:
             if device.product in self._products:
                 topic = topic_of(device.name, shard=device.shard, kind="telemetry")
