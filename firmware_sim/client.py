@@ -29,7 +29,7 @@ from firmware_sim.clock import wall_s
 from firmware_sim.controller import HEARS, Controller
 from firmware_sim.errors import SimulatorError
 from firmware_sim.payload import MESSAGE_BYTES_MAX, compose
-from firmware_sim.said import Said
+from firmware_sim.said import Said, say
 from firmware_sim.spool import Spool
 
 CONFIRM_TIMEOUT_S = 30.0
@@ -39,6 +39,7 @@ _MISC_EVERY_S = 5.0
 _NO_SUBSCRIBER, _NOT_AUTHORIZED = 0x10, 0x87
 _FAILURE_FROM = 0x80
 _REFUSED_WAIT_S = 60.0
+_BIRTH = "birth"
 _LIMIT_WAIT_MAX_S = 3600.0
 RESTART_S = (0.3, 1.0)
 """Shortest and longest time that a restart takes, wall time."""
@@ -104,6 +105,7 @@ class DeviceClient:
         self._selector = selector
         self._confirm_timeout_s = confirm_timeout_s
         self._controller = controller
+        self._greet_s = float("inf")
         self._receipts: dict[int, str] = {}
         """Packet ids of messages of the controller that the broker has not acknowledged."""
         self._paho: mqtt.Client | None = None
@@ -153,6 +155,8 @@ class DeviceClient:
         if self._on_the_way and now_s - self._progress_s > self._confirm_timeout_s:
             log.warning("device.resend", device=self.identity.name, messages=len(self._on_the_way))
             self._start_over()
+        if self.is_connected and now_s >= self._greet_s:
+            self._greet()
         if self._controller is not None and self.is_connected:
             self._say(self._controller.tick(now_s))
         self.pump()
@@ -215,6 +219,18 @@ class DeviceClient:
         # A little later than all the others that have the same instant, and bounded: clocks lie.
         wait_s = min(max(wait_s, 0.0), _LIMIT_WAIT_MAX_S) + self._rng.uniform(0.05, 0.5)
         self._wait_and_start_over(f"over the limit {limit[:64]}", wait_s)
+
+    def _greet(self) -> None:
+        """Say what the device is; again later if nobody takes it, since nothing else tells so."""
+        self._greet_s = float("inf")
+        birth = {
+            "boot": self.boot,
+            "firmware": self.firmware,
+            "product": self.identity.product,
+        }
+        self._say([say("birth", birth, receipt=_BIRTH)])
+        if self._controller is not None:
+            self._say(self._controller.connected(now_s=self._now_s))
 
     def _hear(self, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.rpartition("/")[2]
@@ -304,21 +320,15 @@ class DeviceClient:
         if self.problem:
             log.info("device.back", device=self.identity.name)
         self.is_connected, self._attempt, self.problem = True, 0, ""
-        identity = self.identity
-        birth = {"boot": self.boot, "firmware": self.firmware, "product": identity.product}
-        assert self._paho is not None
-        self._paho.publish(f"{self._base}/birth", orjson.dumps(birth), qos=1)
-        if self._controller is not None:
-            self._say(self._controller.connected(now_s=self._now_s))
+        self._greet()
         self._start_over()
 
     def _on_publish(self, _userdata: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
         value = int(reason.value)
         receipt = self._receipts.pop(mid, None)
         if receipt is not None:
-            if value == 0 and receipt and self._controller is not None:
-                self._controller.taken(receipt)
-            return  # what nobody took is said again after the next connect
+            self._on_receipt(receipt, is_taken=value == 0)
+            return
         if value == 0:
             return
         if value == _NO_SUBSCRIBER:
@@ -329,6 +339,14 @@ class DeviceClient:
             self._attempt += 1
             wait_s = full_jitter_s(self._rng, attempt=self._attempt)
             self._wait_and_start_over(f"the broker refused a message: {reason}", wait_s)
+
+    def _on_receipt(self, receipt: str, *, is_taken: bool) -> None:
+        """What nobody took is said again: after the next connect, or together with the birth."""
+        if not is_taken:
+            if receipt == _BIRTH:
+                self._greet_s = self._now_s + full_jitter_s(self._rng, attempt=2)
+        elif receipt and receipt != _BIRTH and self._controller is not None:
+            self._controller.taken(receipt)
 
     def _wait_and_start_over(self, problem: str, wait_s: float) -> None:
         if not self.problem:

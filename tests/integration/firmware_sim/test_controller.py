@@ -1,76 +1,16 @@
 """A device that is configured, told what to do, throttled and updated, over a real broker."""
 
-import time
-from random import Random
-
 import pytest
 
-from firmware_sim.client import Address, Identity
 from firmware_sim.clock import wall_s
-from firmware_sim.controller import Controller
-from firmware_sim.courier import Courier
-from firmware_sim.heat_pump import HEAT_PUMP
 from firmware_sim.history import FirmwareFault
 from firmware_sim.image import Behaviour, make_image
-from firmware_sim.memory import Memory
 from firmware_sim.payload import Body
-from firmware_sim.spool import Spool
 from tests.integration.firmware_sim.peer import Peer, new_key
+from tests.integration.firmware_sim.rig import Rig
 
 DEVICE = "hp-1"
 IMAGE = make_image(Behaviour(), version="4.4.0", size_bytes=10_500)
-
-
-class Rig:
-    """One device with its spool and its memory; `again` is the same device after a crash."""
-
-    def __init__(self, folder, port, *, made, key=None):
-        self.made, self.is_over = made, False
-        made.append(self)
-        self.folder, self.port, self.key = folder, port, key
-        self.at_s = 1_790_000_000
-        self.spool = Spool(folder / "spool.db")
-        self.memory = Memory(folder / "memory.db")
-        self.memory.add(DEVICE, firmware="4.2.1")
-        self.history = self.memory.history(DEVICE)
-        self.courier = Courier(
-            address=Address(host="127.0.0.1", port=port, is_tls=False),
-            spool=self.spool,
-            monotonic_s=time.monotonic,
-        )
-        identity = Identity(
-            name=DEVICE, shard="a3", password="p", product="heat_pump", firmware="4.2.1"
-        )
-        controller = Controller(
-            DEVICE,
-            model=HEAT_PUMP,
-            memory=self.memory,
-            history=self.history,
-            key=key.public_key() if key else None,
-            at_s=lambda: self.at_s,
-            wall_s=wall_s,
-            self_test=lambda: {"passed": True},
-            rng=Random(1),
-        )
-        boot = self.spool.start(DEVICE, mark=0)
-        self.courier.add(identity, boot=boot, rng=Random(boot), controller=controller)
-
-    def until(self, condition, *, seconds=60):
-        self.courier.run(seconds, until=condition)
-        assert condition()
-
-    def crash(self):
-        """End without a goodbye, as a power cut does."""
-        self.is_over = True
-        for client in self.courier.clients.values():
-            client.is_held = True
-            client.tick(time.monotonic())
-        self.spool.close()
-        self.memory.close()
-
-    def again(self):
-        self.crash()
-        return Rig(self.folder, self.port, made=self.made, key=self.key)
 
 
 @pytest.fixture
