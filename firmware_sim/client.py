@@ -31,6 +31,7 @@ from firmware_sim.errors import SimulatorError
 from firmware_sim.payload import MESSAGE_BYTES_MAX, compose
 from firmware_sim.said import Said, say
 from firmware_sim.spool import Spool
+from firmware_sim.tls import TlsFiles
 
 CONFIRM_TIMEOUT_S = 30.0
 WINDOW_MESSAGES = 8
@@ -91,6 +92,7 @@ class DeviceClient:
         selector: selectors.BaseSelector,
         confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
         controller: Controller | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.identity = identity
         self.is_held = False
@@ -105,6 +107,7 @@ class DeviceClient:
         self._selector = selector
         self._confirm_timeout_s = confirm_timeout_s
         self._controller = controller
+        self._tls = tls
         self._greet_s = float("inf")
         self._receipts: dict[int, str] = {}
         """Packet ids of messages of the controller that the broker has not acknowledged."""
@@ -268,11 +271,14 @@ class DeviceClient:
         paho = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=self.identity.name, protocol=mqtt.MQTTv5
         )
-        paho.username_pw_set(self.identity.name, self.identity.password)
+        if self._tls is None or not self._tls.has_certificate(self.identity.name):
+            paho.username_pw_set(self.identity.name, self.identity.password)
         paho.will_set(f"{self._base}/will", self._will(), qos=1)
         paho.max_inflight_messages_set(2 * WINDOW_MESSAGES)
         if self._address.is_tls:
-            paho.tls_set_context(ssl.create_default_context())
+            paho.tls_set_context(
+                self._tls.context(self.identity.name) if self._tls else ssl.create_default_context()
+            )
         self._attach(paho)
         self._paho = paho
         self._misc_s = self._now_s

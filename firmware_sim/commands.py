@@ -4,6 +4,8 @@ import fcntl
 import os
 import signal
 import sys
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -12,8 +14,16 @@ import orjson
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from firmware_sim import log
+from firmware_sim.client import parse_address
 from firmware_sim.clock import monotonic_s, pause, wall_s
 from firmware_sim.errors import SimulatorError, UnreachableError
+from firmware_sim.first_contact import (
+    Contact,
+    ProductKey,
+    contact_all,
+    new_nonce,
+    parse_product_keys,
+)
 from firmware_sim.fleet import MODELS, Fleet, make_fleet
 from firmware_sim.people_at_work import People
 from firmware_sim.provision import draw_people, provision, read_sheets
@@ -21,6 +31,7 @@ from firmware_sim.rest import Api
 from firmware_sim.simulation import DAY_S, Files, Report, Simulation
 from firmware_sim.state import State, load_state, save_state
 from firmware_sim.surroundings import choose_login, surroundings
+from firmware_sim.tls import TlsFiles
 from firmware_sim.updating import read_key
 
 _SHEETS = Path(__file__).resolve().parent.parent / "gateway" / "sheets"
@@ -84,6 +95,22 @@ _PROVISION_WAIT_S = 60.0
     help="Public key (PEM) with which the devices check firmware; without one they take no update.",
 )  # fmt: skip
 @click.option(
+    "--provision-url", default="",
+    help="First-contact port of the platform, such as mqtt://127.0.0.1:1884.",
+)  # fmt: skip
+@click.option(
+    "--provision-key", "provision_keys", multiple=True, metavar="PRODUCT=KEY:SECRET",
+    help="Devices of this product come for their credential by themselves; they have no owner.",
+)  # fmt: skip
+@click.option(
+    "--tls-dir", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with a folder for each device: ca.crt, device.crt, device.key of `forecare ca device`.",
+)  # fmt: skip
+@click.option(
+    "--mqtt-url", default="",
+    help="Address of the broker, if it is not the one that the platform names: mqtts://HOST:8883.",
+)  # fmt: skip
+@click.option(
     "--progress", "style", default="auto", show_default=True,
     type=click.Choice(["auto", "bar", "json"]),
 )  # fmt: skip
@@ -103,6 +130,10 @@ def simulate(
     live: bool,
     ahead: int,
     firmware_key: Path | None,
+    provision_url: str,
+    provision_keys: tuple[str, ...],
+    tls_dir: Path | None,
+    mqtt_url: str,
     style: str,
 ) -> None:
     """Let a fleet of simulated heat pumps and water pumps live on the platform.
@@ -133,8 +164,11 @@ def simulate(
         _check_same(state, devices, days, seed, wanted, ahead)
         fleet = _fleet_of(state)
         api = Api(api_url, email=who.email, password=who.password, timeout_s=60)
+        keys = parse_product_keys(provision_keys)
         if len(state.credentials) < len(fleet.units):
-            _first_run(api, fleet, state, files, sheets)
+            _first_run(api, fleet, state, files, sheets, come_themselves=keys)
+            _first_contacts(fleet, state, files, keys=keys, url=provision_url)
+            fleet = _fleet_of(state)
         quick_api = Api(api_url, email=who.email, password=who.password, timeout_s=4)
         people = People(
             fleet=fleet,
@@ -154,6 +188,8 @@ def simulate(
                 is_live=live,
                 report=teller.tell,
                 firmware_key=read_key(firmware_key) if firmware_key else None,
+                tls=TlsFiles(directory=tls_dir) if tls_dir else None,
+                mqtt_url=mqtt_url,
             )
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda _number, _frame: simulation.stop())
@@ -218,10 +254,48 @@ def _fleet_of(state: State) -> Fleet:
     )
     for repair in state.repairs:
         fleet.plan.failures[repair["failure"]].repaired_s = repair["repaired_s"]
-    return fleet
+    for machine in fleet.machines:
+        machine.name = state.names.get(machine.name, machine.name)
+    units = (replace(unit, name=state.names.get(unit.name, unit.name)) for unit in fleet.units)
+    return replace(fleet, units=tuple(units))
 
 
-def _first_run(api: Api, fleet: Fleet, state: State, files: Files, sheets: Path) -> None:
+def _first_contacts(
+    fleet: Fleet, state: State, files: Files, *, keys: Mapping[str, ProductKey], url: str
+) -> None:
+    """Let devices come for their credential that have none: the nonces are on disk before."""
+    units = {
+        unit.name: unit
+        for unit in fleet.units
+        if unit.product in keys and unit.name not in state.names
+    }
+    if not units:
+        return
+    if not url:
+        raise SimulatorError("no --provision-url", hint="`forecare product key` shows the address")
+    for name in units:
+        state.nonces.setdefault(name, new_nonce())
+    save_state(files.state, state)
+
+    def keep(name: str, contact: Contact) -> None:
+        state.names[name] = contact.device
+        state.credentials[contact.device] = {"shard": contact.shard, "password": contact.password}
+        state.mqtt_url = contact.mqtt_url
+        save_state(files.state, state)
+
+    address = parse_address(url)
+    contact_all(units, address=address, keys=keys, nonces=state.nonces, keep=keep)
+
+
+def _first_run(
+    api: Api,
+    fleet: Fleet,
+    state: State,
+    files: Files,
+    sheets: Path,
+    *,
+    come_themselves: Collection[str],
+) -> None:
     contents = read_sheets(sheets, state.products)
     if not state.technicians:
         draw_people(fleet, state)
@@ -236,6 +310,7 @@ def _first_run(api: Api, fleet: Fleet, state: State, files: Files, sheets: Path)
                 state=state,
                 sheets=contents,
                 save=lambda: save_state(files.state, state),
+                come_themselves=come_themselves,
             )
         except UnreachableError as error:
             if monotonic_s() > ends_s:

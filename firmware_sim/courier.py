@@ -7,6 +7,7 @@ from random import Random
 from firmware_sim.client import CONFIRM_TIMEOUT_S, Address, DeviceClient, Identity
 from firmware_sim.controller import Controller
 from firmware_sim.spool import Spool
+from firmware_sim.tls import TlsFiles
 
 _TICK_S = 0.1
 _SELECT_S = 0.05
@@ -22,12 +23,14 @@ class Courier:
         spool: Spool,
         monotonic_s: Callable[[], float],
         confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.clients: dict[str, DeviceClient] = {}
         self._address = address
         self._spool = spool
         self._monotonic_s = monotonic_s
         self._confirm_timeout_s = confirm_timeout_s
+        self._tls = tls
         self._selector = selectors.DefaultSelector()
         self._ticked_s = 0.0
 
@@ -43,6 +46,7 @@ class Courier:
             selector=self._selector,
             confirm_timeout_s=self._confirm_timeout_s,
             controller=controller,
+            tls=self._tls,
         )
 
     def wake(self) -> None:

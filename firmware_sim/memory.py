@@ -18,8 +18,7 @@ _SCHEMA = """
 create table if not exists device (
     name text primary key,
     config_version integer not null default 0,
-    firmware text not null default '',
-    nonce text not null default ''
+    firmware text not null default ''
 );
 create table if not exists settings (device text not null, at_s integer not null, body text not null);
 create table if not exists firmware (
@@ -79,13 +78,6 @@ class Memory:
 
     def config_version(self, device: str) -> int:
         return int(self._one("select config_version from device where name = ?", device))
-
-    def nonce(self, device: str, fresh: str) -> str:
-        """Return the device's secret of its first contact: `fresh` if it has none yet."""
-        self._db.execute(
-            "update device set nonce = ? where name = ? and nonce = ''", (fresh, device)
-        )
-        return str(self._one("select nonce from device where name = ?", device))
 
     def history(self, device: str) -> History:
         settings = self._db.execute(

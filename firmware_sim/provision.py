@@ -1,7 +1,7 @@
 """The first run: brings sheets, technicians, owners and devices to the platform through its REST API."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,17 @@ def draw_people(fleet: Fleet, state: State) -> None:
     ]
 
 
-def provision(
+def provision(  # noqa: PLR0913 - keyword-only parts of a first run
     api: Api,
     *,
     fleet: Fleet,
     state: State,
     sheets: Mapping[str, bytes],
     save: Callable[[], None],
+    come_themselves: Collection[str] = (),
 ) -> None:
     """Register everything that is not registered yet; `save` is called after each credential shown.
+    Devices of the products in `come_themselves` are left out.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def provision(
     for sheet in sheets.values():
         api.call("POST", "/api/v1/products", body=sheet, content_type="application/toml")
     _add_technicians(api, fleet, state)
-    for product in sheets:
+    for product in sheets.keys() - set(come_themselves):
         units = [
             unit
             for unit in fleet.units

@@ -27,6 +27,7 @@ from firmware_sim.rest import Api
 from firmware_sim.spool import Count, Spool
 from firmware_sim.state import State
 from firmware_sim.technicians import seconds_of
+from firmware_sim.tls import TlsFiles
 from firmware_sim.truth import write_truth
 
 DAY_S = 86_400
@@ -77,6 +78,8 @@ class Simulation:
         is_live: bool,
         report: Report,
         firmware_key: Ed25519PublicKey | None = None,
+        tls: TlsFiles | None = None,
+        mqtt_url: str = "",
     ) -> None:
         self._fleet = fleet
         self._state = state
@@ -91,7 +94,10 @@ class Simulation:
         self._spool = Spool(files.spool)
         self._memory = Memory(files.memory)
         self._courier = Courier(
-            address=parse_address(state.mqtt_url), spool=self._spool, monotonic_s=monotonic_s
+            address=parse_address(mqtt_url or state.mqtt_url),
+            spool=self._spool,
+            monotonic_s=monotonic_s,
+            tls=tls,
         )
         for unit, machine in self._pairs():
             credential = state.credentials[unit.name]

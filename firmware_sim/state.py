@@ -56,6 +56,10 @@ class State:
     mqtt_url: str = ""
     credentials: dict[str, dict[str, str]] = field(default_factory=dict)
     """Per device: shard and password."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Names that the platform gave at a first contact, by those that the factory had in mind."""
+    nonces: dict[str, str] = field(default_factory=dict)
+    """Proofs of the devices that come for their credential, by the factory's names."""
     technicians: list[dict[str, str]] = field(default_factory=list)
     technician_ids: list[int] = field(default_factory=list)
     """The platform's numbers of these technicians; empty if it did not say."""
