@@ -17,19 +17,21 @@ HP_1 = Identity(name="hp-1", shard="a3", password="p", product="heat_pump", firm
 class Rig:
     """One device with its spool and its memory; `again` is the same device after a crash."""
 
-    def __init__(self, folder, port, *, made, key=None, identity=HP_1):
+    def __init__(self, folder, port, *, made, key=None, identity=HP_1, tls=None):
         self.made, self.is_over = made, False
         made.append(self)
         self.folder, self.port, self.key, self.identity = folder, port, key, identity
+        self.tls = tls
         self.at_s = 1_790_000_000
         self.spool = Spool(folder / "spool.db")
         self.memory = Memory(folder / "memory.db")
         self.memory.add(identity.name, firmware=identity.firmware)
         self.history = self.memory.history(identity.name)
         self.courier = Courier(
-            address=Address(host="127.0.0.1", port=port, is_tls=False),
+            address=Address(host="127.0.0.1", port=port, is_tls=tls is not None),
             spool=self.spool,
             monotonic_s=time.monotonic,
+            tls=tls,
         )
         controller = Controller(
             identity.name,
@@ -60,4 +62,11 @@ class Rig:
 
     def again(self):
         self.crash()
-        return Rig(self.folder, self.port, made=self.made, key=self.key, identity=self.identity)
+        return Rig(
+            self.folder,
+            self.port,
+            made=self.made,
+            key=self.key,
+            identity=self.identity,
+            tls=self.tls,
+        )
