@@ -115,6 +115,8 @@ class Writer(Policy):
 PUBLIC = Depends(Public())
 CallerManufacturer = Annotated[Person, Depends(Caller("manufacturer"))]
 CallerTechnician = Annotated[Person, Depends(Caller("technician", "manufacturer"))]
+CallerOwner = Annotated[Person, Depends(Caller("owner"))]
+CallerOwnerOrManufacturer = Annotated[Person, Depends(Caller("owner", "manufacturer"))]
 CallerAny = Annotated[Person, Depends(Caller(*accounts.ROLES))]
 ReaderManufacturer = Annotated[Person, Depends(Reader("manufacturer"))]
 ReaderTechnician = Annotated[Person, Depends(Reader("technician"))]
@@ -122,6 +124,7 @@ ReaderOwner = Annotated[Person, Depends(Reader("owner"))]
 ReaderAny = Annotated[Person, Depends(Reader(*accounts.ROLES))]
 WriterManufacturer = Annotated[Person, Depends(Writer("manufacturer"))]
 WriterTechnician = Annotated[Person, Depends(Writer("technician"))]
+WriterOwner = Annotated[Person, Depends(Writer("owner"))]
 WriterAny = Annotated[Person, Depends(Writer(*accounts.ROLES))]
 
 

@@ -64,6 +64,9 @@ class DeviceRow:
     samples: int
     event_now: datetime | None
     level: Level
+    owned_since: datetime | None = None
+    """For its owner alone, where somebody else owned it before: what was measured until then tells
+    about that person, and is not shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

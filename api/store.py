@@ -14,6 +14,7 @@ from api.auth import not_found
 from core.pool import Connection
 from core.product import Product, product_from_json
 from core.sql import Queries
+from maintenance.links import Link
 
 Row = TypeVar("Row")
 _queries = Queries("api")
@@ -287,14 +288,38 @@ def ticket_evidence(connection: Connection, ticket_id: int) -> records.TicketEvi
     return found
 
 
-def ticket_history(connection: Connection, ticket_id: int) -> list[records.HistoryEntry]:
-    parameters = {"ticket_id": ticket_id, "limit": _HISTORY_MAX}
+def ticket_history(
+    connection: Connection, ticket_id: int, *, for_owner: bool
+) -> list[records.HistoryEntry]:
+    parameters = {"ticket_id": ticket_id, "limit": _HISTORY_MAX, "for_owner": for_owner}
     return _all(connection, "ticket_history", parameters, records.HistoryEntry)
 
 
-def ticket_notifications(connection: Connection, ticket_id: int) -> list[records.Notification]:
-    parameters = {"ticket_id": ticket_id, "limit": _HISTORY_MAX}
+def ticket_notifications(
+    connection: Connection, ticket_id: int, *, for_owner: bool
+) -> list[records.Notification]:
+    parameters = {"ticket_id": ticket_id, "limit": _HISTORY_MAX, "for_owner": for_owner}
     return _all(connection, "ticket_notifications", parameters, records.Notification)
+
+
+def is_good_link(connection: Connection, link: Link) -> bool:
+    """Whether the device is still whose it was when the link was made."""
+    row = connection.execute(_queries["link_standing"], {"ticket_id": link.ticket_id}).fetchone()
+    if row is None:
+        return False
+    owner_id, was_handed_over = row
+    return link.owner_id == owner_id if link.owner_id is not None else not was_handed_over
+
+
+def booked_visits(connection: Connection, device: str) -> list[int]:
+    """Return the tickets of a device that wait for a visit."""
+    rows = connection.execute(_queries["booked_visits"], {"device": device}).fetchall()
+    return [row[0] for row in rows]
+
+
+def visible_from(device: records.DeviceRow, begin: datetime) -> datetime:
+    """Return from when on measured values may be shown to whom the row was read for. Pure."""
+    return max(begin, device.owned_since) if device.owned_since else begin
 
 
 def appointment(connection: Connection, ticket_id: int) -> records.Appointment | None:

@@ -22,6 +22,12 @@ from gateway.broker import sync_broker
 from gateway.broker import write_broker_files as write_files
 from gateway.ca import service as authority
 from gateway.ca.commands import ask_passphrase
+from gateway.claims.commands import (
+    device_hand_over,
+    device_label,
+    device_owners,
+    device_transfer,
+)
 from gateway.device_commands import commands as device_commands
 from gateway.device_import.commands import device_import
 from gateway.first_contact.commands import device_reset, product_key
@@ -241,6 +247,10 @@ product.add_command(product_key)
 for _command in (
     device_import,
     device_reset,
+    device_label,
+    device_hand_over,
+    device_transfer,
+    device_owners,
     device_config,
     device_commands.give,
     device_commands.list_commands,

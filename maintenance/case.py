@@ -62,6 +62,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     track_record: TrackRecord = TrackRecord()
 
     @property
+    def owner_id(self) -> int | None:
+        return self.owner.owner_id if self.owner else None
+
+    @property
     def timezone(self) -> ZoneInfo:
         """The site's zone, as the visit happens there."""
         return zone(self.site_timezone)

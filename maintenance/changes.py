@@ -212,7 +212,7 @@ def tell_visit_needed(
     notice = notices.visit_needed(
         case,
         slots=offer(change.connection, case, count=SLOTS_IN_MAIL),
-        link=change.sender.link(ticket_id),
+        link=change.sender.link(ticket_id, owner_id=case.owner_id),
         occasion=occasion,
     )
     key = event_key or f"ticket:{ticket_id}:{occasion}"
@@ -223,7 +223,7 @@ def tell_booked(change: Change, case: Case, visit: VisitTime, *, appointment_id:
     notice = notices.booked(
         case,
         visit=visit,
-        link=change.sender.link(case.ticket_id),
+        link=change.sender.link(case.ticket_id, owner_id=case.owner_id),
         calendar=_calendar(change, case, visit, is_cancelled=False),
     )
     key = f"appointment:{appointment_id}:booked"
@@ -236,7 +236,7 @@ def tell_visit_cancelled(
     notice = notices.visit_cancelled(
         case,
         visit=visit,
-        link=change.sender.link(case.ticket_id),
+        link=change.sender.link(case.ticket_id, owner_id=case.owner_id),
         calendar=_calendar(change, case, visit, is_cancelled=True),
     )
     key = f"appointment:{appointment_id}:cancelled"

@@ -32,8 +32,9 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     mail_from: str
 
-    def link(self, ticket_id: int) -> str:
-        return link_url(self.base_url, sign_link(self.key, ticket_id=ticket_id))
+    def link(self, ticket_id: int, *, owner_id: int | None) -> str:
+        token = sign_link(self.key, ticket_id=ticket_id, owner_id=owner_id)
+        return link_url(self.base_url, token)
 
     @property
     def domain(self) -> str:

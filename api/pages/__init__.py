@@ -2,6 +2,7 @@
 
 from api.pages import (
     campaigns,
+    claims,
     controls,
     devices,
     fleet,
@@ -14,6 +15,7 @@ from api.pages import (
 
 ROUTERS = (
     sign_in.router,
+    claims.router,
     fleet.router,
     devices.router,
     controls.router,

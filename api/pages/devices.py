@@ -80,7 +80,7 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
                 product,
                 device.id,
                 metric=raw_metric.name,
-                begin=end - timedelta(days=days),
+                begin=min(store.visible_from(device, end - timedelta(days=days)), end),
                 end=end,
                 points=_POINTS,
             )

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api import records, store, story, words
 from api.auth import PUBLIC, Ctx, ReaderOwner
+from api.case_links import good_ticket
 from api.evidence import Marker
 from api.pages.charted import part_chart
 from api.pages.render import render
@@ -44,7 +45,9 @@ def home(person: ReaderOwner, request: Request, context: Ctx) -> HTMLResponse:
         worst = next((p for p in own if p.ticket_id), own[0] if own else None)
         link = None
         if worst is not None and worst.ticket_id is not None:
-            link = maintenance.sign_link(context.settings.key, ticket_id=worst.ticket_id)
+            link = maintenance.sign_link(
+                context.settings.key, ticket_id=worst.ticket_id, owner_id=person.owner_id
+            )
         cards.append({"device": device, "level": level, "worst": worst, "link": link})
     cards.sort(key=lambda card: _RANK[str(card["level"])])
     return render(request, "home.html", person=person, cards=cards, wall=now)
@@ -72,7 +75,7 @@ def book(
     context: Ctx,
     slot: Annotated[str, Form(max_length=80)],
 ) -> Response:
-    ticket_id = maintenance.read_link(context.settings.key, token=token)
+    ticket_id = good_ticket(context, token)
     starts_at, technician_id = _slot(slot)
     try:
         maintenance.book(
@@ -90,7 +93,7 @@ def book(
 
 @router.post("/t/{token}/visit/cancel", dependencies=[PUBLIC])
 def cancel_visit(token: Token, request: Request, context: Ctx) -> Response:
-    ticket_id = maintenance.read_link(context.settings.key, token=token)
+    ticket_id = good_ticket(context, token)
     try:
         maintenance.cancel_appointment(
             context.pool,
@@ -113,7 +116,7 @@ def _case(  # noqa: PLR0913 - the page, and what was tried on it
     status: int = 200,
     wish: tuple[datetime, int] | None = None,
 ) -> HTMLResponse:
-    ticket_id = maintenance.read_link(context.settings.key, token=token)
+    ticket_id = good_ticket(context, token)
     with context.pool.connection() as connection:
         ticket = store.ticket(connection, ticket_id, person=None)
         device = store.device(connection, ticket.device, person=None, now=context.clock())
@@ -131,7 +134,7 @@ def _case(  # noqa: PLR0913 - the page, and what was tried on it
             "known": store.ticket_evidence(connection, ticket_id),
             "chart": part and part_chart(connection, device, product, part, extra=(opened,)),
             "appointment": store.appointment(connection, ticket_id),
-            "history": _told(store.ticket_history(connection, ticket_id)),
+            "history": _told(store.ticket_history(connection, ticket_id, for_owner=True)),
             "record": store.track_record(
                 connection, product=ticket.product, failure_mode=ticket.failure_mode
             ),

@@ -82,6 +82,12 @@ def _enter(context: Context, account: Account, session: Session, *, next_page: s
     # Only a path of ours: "//host" and "/\host" would lead away.
     is_ours = next_page.startswith("/") and not next_page.startswith(("//", "/\\"))
     answer = RedirectResponse(next_page if is_ours else START_PAGE[account.role], 303)
+    set_cookie(context, answer, session)
+    return answer
+
+
+def set_cookie(context: Context, answer: Response, session: Session) -> None:
+    """Let a browser keep a session: for our pages alone, out of the reach of scripts."""
     answer.set_cookie(
         context.cookie_name,
         session.token,
@@ -91,4 +97,3 @@ def _enter(context: Context, account: Account, session: Session, *, next_page: s
         httponly=True,
         samesite="lax",
     )
-    return answer

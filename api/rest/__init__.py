@@ -2,6 +2,7 @@
 
 from api.rest import (
     campaigns,
+    claims,
     configuration,
     dead_letters,
     device_commands,
@@ -25,6 +26,7 @@ ROUTERS = (
     products.router,
     technicians.router,
     devices.router,
+    claims.router,
     configuration.router,
     device_commands.router,
     history.router,

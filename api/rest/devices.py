@@ -158,6 +158,7 @@ def samples(  # noqa: PLR0913, PLR0917 - each is one query parameter
         end = end or (device.measured_through or context.clock()) + product.interval
         begin = begin or end - timedelta(days=30)
         check_span(begin, end)
+        begin = min(store.visible_from(device, begin), end)
         found = store.samples(
             connection, device.id, product, metric=metric, begin=begin, end=end, points=points
         )

@@ -101,6 +101,7 @@ def device_history(  # noqa: PLR0913, PLR0917 - each is one query parameter
         end = end or (device.measured_through or context.clock()) + product.interval
         begin = begin or end - timedelta(days=365)
         check_span(begin, end)
+        begin = min(store.visible_from(device, begin), end)
         found = history(
             connection,
             product,
@@ -137,6 +138,8 @@ def export_device(  # noqa: PLR0913, PLR0917 - each is one query parameter
     with context.pool.connection() as connection:
         device = store.device(connection, name, person=person, now=context.clock())
         product = store.product_of(connection, device.id)
+    if device.owned_since:
+        begin = store.visible_from(device, begin or device.owned_since)
     request = make_request(
         product, metrics=metrics or (), resolution=resolution, begin=begin, end=end
     )

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path
 
 from api import records, store
 from api.auth import PUBLIC, Ctx
+from api.case_links import good_ticket
 from api.rest.tickets import Booking, SlotRow, booked, offered
-from maintenance import service as maintenance
 
 router = APIRouter(prefix="/api/v1/links", tags=["links"])
 
@@ -49,4 +49,4 @@ def book(token: Token, context: Ctx, body: Booking) -> records.Appointment:
 
 def ticket_of(context: Ctx, token: str) -> int:
     """Return the ticket that a signed link names; NotFoundError for any other text."""
-    return maintenance.read_link(context.settings.key, token=token)
+    return good_ticket(context, token)

@@ -63,13 +63,14 @@ def list_tickets(  # noqa: PLR0913, PLR0917 - each is one query parameter
 
 @router.get("/{ticket_id}")
 def one_ticket(person: CallerAny, context: Ctx, ticket_id: Id) -> TicketDetail:
+    is_owner = person.role == "owner"
     with context.pool.connection() as connection:
         return TicketDetail(
             ticket=store.ticket(connection, ticket_id, person=person),
             evidence=_for(person, store.ticket_evidence(connection, ticket_id)),
             appointment=store.appointment(connection, ticket_id),
-            history=store.ticket_history(connection, ticket_id),
-            notifications=store.ticket_notifications(connection, ticket_id),
+            history=store.ticket_history(connection, ticket_id, for_owner=is_owner),
+            notifications=store.ticket_notifications(connection, ticket_id, for_owner=is_owner),
         )
 
 

@@ -10,8 +10,10 @@ select d.id, d.name, d.product, d.product_title, d.serial, d.lot, d.firmware, d.
         order by array_position(array['act', 'plan', 'watch', 'learning', 'ok', 'none'],
             case when part.level = 'none' and part.status = 'learning' then 'learning' else part.level end)
         limit 1
-    ), 'none') as level
+    ), 'none') as level,
+    case when %(owner_id)s::bigint is not null then h.since end as owned_since
 from api.device_now d
+left join api.handed_over h on h.device_id = d.id
 where (%(name)s::text is null or d.name = %(name)s)
     and (%(product)s::text is null or d.product = %(product)s)
     and (%(q)s::text is null or concat_ws(' ', d.name, d.serial, d.owner, d.city, d.lot, d.firmware)

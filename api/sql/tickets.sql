@@ -1,4 +1,5 @@
 -- name: tickets
+-- An owner who got the device from somebody else sees what is unfinished and what came after that.
 select t.id, t.number, d.name as device, d.product, d.product_title, d.owner, d.city, d.timezone, t.failure_mode,
     t.component, t.kind, t.state, t.level, t.reason, t.title, t.opened_at, t.due_at, t.fails_from,
     t.fails_until, t.closed_at, t.close_reason, w.id as work_order_id, f.verdict,
@@ -9,11 +10,13 @@ join maintenance.alert a on a.id = t.alert_id
 left join maintenance.work_order w on w.ticket_id = t.id
 left join maintenance.finding f on f.work_order_id = w.id
 left join maintenance.appointment b on b.work_order_id = w.id and b.state <> 'cancelled'
+left join api.handed_over h on h.device_id = d.id
 where (%(ticket_id)s::bigint is null or t.id = %(ticket_id)s)
     and (%(state)s::text is null or t.state = %(state)s
         or (%(state)s = 'unfinished' and t.state in ('open', 'scheduled', 'in_service')))
     and (%(device)s::text is null or d.name = %(device)s)
-    and (%(owner_id)s::bigint is null or d.owner_id = %(owner_id)s)
+    and (%(owner_id)s::bigint is null or (d.owner_id = %(owner_id)s
+        and (h.since is null or t.closed_at is null or t.created_at >= h.since)))
     and (%(technician_id)s::bigint is null or b.technician_id = %(technician_id)s)
     and (%(before)s::bigint is null or t.id < %(before)s)
 order by t.id desc
@@ -30,12 +33,22 @@ left join lateral (
 where t.id = %(ticket_id)s;
 
 -- name: ticket_history
-select id, at, actor, action, reason, detail from maintenance.history
-where ticket_id = %(ticket_id)s order by id limit %(limit)s;
+-- What was done and said before the device changed hands is not for its present owner.
+select e.id, e.at, e.actor, e.action, e.reason, e.detail
+from maintenance.history e
+left join api.handed_over h on h.device_id = e.device_id
+where e.ticket_id = %(ticket_id)s and (not %(for_owner)s or h.since is null or e.created_at >= h.since)
+order by e.id limit %(limit)s;
 
 -- name: ticket_notifications
-select id, event_key, channel, address, subject, body_text, state, state_reason, attempts, event_at, sent_at
-from maintenance.notification where ticket_id = %(ticket_id)s order by id limit %(limit)s;
+-- Messages bear the name and the address of whoever they went to.
+select n.id, n.event_key, n.channel, n.address, n.subject, n.body_text, n.state, n.state_reason, n.attempts,
+    n.event_at, n.sent_at
+from maintenance.notification n
+join maintenance.ticket t on t.id = n.ticket_id
+left join api.handed_over h on h.device_id = t.device_id
+where n.ticket_id = %(ticket_id)s and (not %(for_owner)s or h.since is null or n.owner_id = h.owner_id)
+order by n.id limit %(limit)s;
 
 -- name: appointment
 select b.id, b.work_order_id, b.technician_id, n.name as technician, n.phone as technician_phone,
@@ -77,3 +90,16 @@ join gateway.device d on d.id = t.device_id
 join gateway.product p on p.id = d.product_id
 where t.reason <> 'reported_fault' and f.verdict <> 'not_inspected' and t.failure_mode = %(failure_mode)s
     and p.name = %(product)s;
+
+-- name: link_standing
+-- Whether a link may still be used follows from whose the device is now.
+select d.owner_id, h.since is not null as was_handed_over
+from maintenance.ticket t
+join gateway.device d on d.id = t.device_id
+left join api.handed_over h on h.device_id = d.id
+where t.id = %(ticket_id)s;
+
+-- name: booked_visits
+-- Visits that a former owner had agreed to.
+select t.id from maintenance.ticket t join gateway.device d on d.id = t.device_id
+where d.name = %(device)s and t.state = 'scheduled';

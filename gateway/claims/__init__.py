@@ -1,0 +1,1 @@
+"""How a device becomes somebody's, and somebody else's after that."""
