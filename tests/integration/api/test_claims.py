@@ -238,13 +238,12 @@ def test_the_new_owner_sees_nothing_of_the_former(site: Site) -> None:
         assert page.status_code == 200
         assert "canary" not in page.text.lower()
         assert "+49 999" not in page.text
-    samples = new.get(f"/api/v1/devices/{OWNED}/samples", params={"metric": metric(new)})
-    assert samples.json()["items"] == []
-
-
-def metric(client: httpx.Client) -> str:
-    detail = client.get("/api/v1/products/heat_pump").json()
-    return str(detail["metrics"][0]["name"]) if "metrics" in detail else "outlet_c"
+    name = new.get("/api/v1/products/heat_pump").json()["metrics"][0]
+    asked = [
+        client.get(f"/api/v1/devices/{OWNED}/samples", params={"metric": name}).json()["items"]
+        for client in (new, site.program("maker@example.org"))
+    ]
+    assert [bool(items) for items in asked] == [False, True]
 
 
 def test_links_in_messages_end_with_the_ownership(site: Site) -> None:
