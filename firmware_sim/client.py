@@ -226,11 +226,13 @@ class DeviceClient:
     def _greet(self) -> None:
         """Say what the device is; again later if nobody takes it, since nothing else tells so."""
         self._greet_s = float("inf")
-        birth = {
+        birth: dict[str, object] = {
             "boot": self.boot,
             "firmware": self.firmware,
             "product": self.identity.product,
         }
+        if self._controller is not None:
+            birth["ts"] = self._controller.at_s() * 1000
         self._say([say("birth", birth, receipt=_BIRTH)])
         if self._controller is not None:
             self._say(self._controller.connected(now_s=self._now_s))

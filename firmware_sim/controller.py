@@ -46,6 +46,7 @@ class Controller:
         self_test: Callable[[], dict[str, Any]],
         rng: Random,
     ) -> None:
+        self.at_s = at_s
         self._configured = Configured(
             name, settings=model.settings, memory=memory, history=history, at_s=at_s
         )

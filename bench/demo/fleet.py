@@ -30,6 +30,8 @@ class Order:
     is_live: bool
     ahead: int
     """Failures more that begin in the history and lie ahead of its end."""
+    firmware_key: Path
+    """Public key with which the devices check firmware."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,4 +147,5 @@ def command_of(order: Order) -> list[str]:
     ]
     command += ["--api", order.api_url, "--email", order.email]
     command += ["--state", str(order.state), "--inbox", str(order.inbox)]
+    command += ["--firmware-key", str(order.firmware_key)]
     return command + (["--live"] if order.is_live else [])

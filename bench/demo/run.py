@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.demo.access import Access, ensure_access, person_links
+from bench.demo.campaign import DemoCampaigns, count_campaigns, ensure_key
 from bench.demo.count import judge
 from bench.demo.fleet import Fleet, Order, read_truth
 from bench.demo.show import Show
@@ -71,6 +72,7 @@ def run_demo(settings: Settings, order: DemoOrder, *, console: Console) -> dict[
         require_free_port(settings)
         supervisor = Supervisor(settings.runtime_path / "log", on_event=show.stage_event)
         fleet: Fleet | None = None
+        campaigns = DemoCampaigns(settings)
         try:
             if order.is_fresh:
                 show.say("starting from nothing: the data of the last such run is removed")
@@ -87,14 +89,16 @@ def run_demo(settings: Settings, order: DemoOrder, *, console: Console) -> dict[
                 log_file=settings.runtime_path / "log" / "simulate.log",
             )
             fleet.start()
+            campaigns.start()
             show.welcome(settings.base_url, person_links(settings))
-            by_person = _watch(settings, supervisor, fleet, show, is_once=order.is_once)
+            by_person = _watch(settings, supervisor, fleet, show, campaigns, is_once=order.is_once)
             if by_person or not order.is_once:
                 return None
             return _count(settings, fleet, seconds=monotonic_s() - started_s)
         finally:
             show.close()
             show.say("stopping …")
+            campaigns.stop()
             if fleet is not None:
                 fleet.stop()
             supervisor.stop()
@@ -158,11 +162,18 @@ def _fleet_order(settings: Settings, order: DemoOrder, access: Access) -> Order:
         password=access.password,
         is_live=not order.is_once,
         ahead=0 if order.is_once else _AHEAD,
+        firmware_key=ensure_key(settings),
     )
 
 
-def _watch(
-    settings: Settings, supervisor: Supervisor, fleet: Fleet, show: Show, *, is_once: bool
+def _watch(  # noqa: PLR0913 - everything that is watched
+    settings: Settings,
+    supervisor: Supervisor,
+    fleet: Fleet,
+    show: Show,
+    campaigns: DemoCampaigns,
+    *,
+    is_once: bool,
 ) -> bool:
     """Keep everything alive until the fleet is through or a person ends it; return whether one did."""
     servers = ServerWatch(settings)
@@ -171,7 +182,9 @@ def _watch(
     def tick() -> bool:
         servers.tick()
         links.tick()
-        show.progress(fleet.news())
+        news = fleet.news()
+        show.progress(news)
+        campaigns.hear(news)
         code = fleet.poll()
         if code is None:
             return True
@@ -231,5 +244,6 @@ def _count(settings: Settings, fleet: Fleet, *, seconds: float) -> dict[str, Any
         "median_lead_hours": verdict.median_lead_hours,
         "notifications_sent": notifications,
         "lost": lost,
+        **count_campaigns(settings),
         "seconds": round(seconds, 1),
     }

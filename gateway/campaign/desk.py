@@ -202,6 +202,7 @@ class CampaignDesk:
             return True  # somebody paused or cancelled it meanwhile
         is_still = look(connection, campaign, now=now)
         took_s = monotonic_s() - begun_s
+        self._idle_until_s.pop(campaign.id, None)  # another stage may have begun
         self._look_s[campaign.id] = begun_s + max(_LOOK_EVERY_S, took_s / _LOOK_SHARE)
         return is_still
 

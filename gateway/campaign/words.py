@@ -3,6 +3,8 @@
 from gateway.campaign.judge import Verdict
 
 _CHANCE_MAX = 1_000_000
+_TELLING = 2.0
+"""Evidence below this is nothing to speak of."""
 
 
 def stop_reason(verdict: Verdict, *, version: str) -> str:
@@ -17,18 +19,25 @@ def stop_reason(verdict: Verdict, *, version: str) -> str:
 
 def failures_sentence(verdict: Verdict) -> str:
     tolerated = f"{verdict.tolerated_failures * 100:.3g} %"
+    found = f"{_devices(verdict.failed)} of {verdict.ended:,} failed to update or rolled back"
+    if verdict.failures_e < _TELLING:
+        return f"{found}; that is no more than {tolerated}, the tolerated share, explain."
     return (
-        f"{_devices(verdict.failed)} of {verdict.ended:,} failed to update or rolled back; with"
-        f" {tolerated} failing, the tolerated share, that happens by chance"
+        f"{found}; with {tolerated} failing, the tolerated share, that happens by chance"
         f" {_chance(verdict.failures_e)}."
     )
 
 
 def detections_sentence(verdict: Verdict, *, version: str) -> str:
-    return (
+    found = (
         f"{_detections(verdict.new_detected)} in {_days(verdict.new_days)} after {version} against"
-        f" {verdict.old_detected:,} in {_days(verdict.old_days)} on the old version in the same time;"
-        f" if the versions were alike, that would happen by chance {_chance(verdict.detections_e)}."
+        f" {verdict.old_detected:,} in {_days(verdict.old_days)} on the old version in the same time"
+    )
+    if verdict.detections_e < _TELLING:
+        return f"{found}; that says nothing against the new version."
+    return (
+        f"{found}; if the versions were alike, that would happen by chance"
+        f" {_chance(verdict.detections_e)}."
     )
 
 
@@ -49,8 +58,6 @@ def end_sentence(verdict: Verdict | None, *, version: str) -> str:
 
 
 def _chance(e_value: float) -> str:
-    if e_value < 2:
-        return "in any campaign"
     return f"in less than one of {_rounded(min(e_value, _CHANCE_MAX)):,} campaigns"
 
 

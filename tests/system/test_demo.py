@@ -101,6 +101,8 @@ def test_kills_in_the_middle_lose_nothing_and_open_no_second_ticket(
 ) -> None:
     demo.wait_for_day(10)
     _kill_stage("ingest run", paths)
+    demo.wait_for_day(12)
+    _kill_stage("gateway run", paths)
     demo.wait_for_day(13)
     broker = runtime.status(paths).mosquitto.pid
     assert broker is not None
@@ -122,6 +124,8 @@ def test_kills_in_the_middle_lose_nothing_and_open_no_second_ticket(
     assert counts["samples_stored"] > 12 * _DAYS * 1440 * 0.9
     assert counts["tickets"] >= 1
     assert counts["notifications_sent"] >= counts["tickets"]
+    assert counts["campaigns_stopped"] == 1  # the image that no device can install
+    assert 1 <= counts["campaign_installed"] <= counts["campaign_devices"]
     _assert_one_ticket_per_fault(paths)
 
 

@@ -31,6 +31,7 @@ def _order(*, ahead: int, is_live: bool) -> Order:
         password="secret",
         is_live=is_live,
         ahead=ahead,
+        firmware_key=Path("signing.pem.pub"),
     )
 
 
