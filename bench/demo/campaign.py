@@ -36,6 +36,8 @@ _PRODUCT = "heat_pump"
 _LOOK_EVERY_S = 1.0
 _IMAGE_S = 60.0
 _BY = "demo"
+_PATIENCE = 0.6
+"""Share of the history after which the second campaign begins, whatever became of the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,8 @@ class DemoCampaigns:
             self._begin(pool, FAULTY)
             return False
         first = found[FAULTY.version]
-        if self._share < SOUND.begins_at:
+        patience = SOUND.begins_at if first.state == "stopped" else _PATIENCE
+        if self._share < patience:
             return False
         if first.state not in ("done", "cancelled"):
             reason = "4.5.0 takes its place"
