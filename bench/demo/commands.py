@@ -25,6 +25,8 @@ def demo(once: bool, as_json: bool, devices: int, days: int, seed: int, fresh: b
     Starts TimescaleDB, Mosquitto and every stage, lets a simulated fleet deliver its history
     through the broker, and shows fleet, tickets and messages in the browser while it happens.
     Simulated owners answer their mail, simulated technicians repair and record what they found.
+    In the middle of it a firmware campaign stops itself, because its image does not install, and
+    another one goes through (page "Updates").
     Afterwards the devices go on live, one sample a minute. A few parts are wearing then, and the
     owners of all but one leave it to you to book the visit, through the link in their mail. Ctrl-C
     stops everything; the next start goes on from the same data. `forecare simulate` beside it brings

@@ -166,7 +166,9 @@ def born(member: Member, birth: Born, *, terms: Terms, now: datetime) -> Step:
     if birth.version == "":
         return replace(member, boot=birth.boot), Answer.NOTHING
     member = replace(member, boot=birth.boot)
-    if member.state is State.INSTALLED and is_reboot:
+    # A third version is somebody else's update, and no roll-back.
+    is_old = member.from_version in ("", birth.version)
+    if member.state is State.INSTALLED and is_reboot and is_old:
         reason = f"came back with {birth.version} after it had run {terms.version}"
         return _ended(member, State.ROLLED_BACK, reason, now=now), Answer.NOTHING
     if member.state is State.INSTALLING and is_reboot:

@@ -214,9 +214,10 @@ group by campaign_id, state;
 
 -- name: lives
 -- Devices of a campaign since the comparison began, in event time. Waiting ones are the other side.
--- A device whose update failed runs neither for sure, so it counts as the old version, which it booted with.
+-- A device whose update failed counts as the old version, which it booted with. One that had sent nothing
+-- when it was updated has sent all that it has sent since with the new version.
 select s.scored_through as through,
-       case when m.state = 'installed' then m.runs_since end as runs_since,
+       case when m.state = 'installed' then coalesce(m.runs_since, c.event_from) end as runs_since,
        (select min(x.at) from anomaly.detection x
         where x.device_id = m.device_id and x.change = 'raised' and x.kind in ('wear', 'reported_fault')
           and x.at > c.event_from) as detected_at

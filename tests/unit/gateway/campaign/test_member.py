@@ -131,6 +131,12 @@ def test_the_new_version_that_falls_back_later_is_a_roll_back() -> None:
     assert member.state is State.ROLLED_BACK
 
 
+def test_a_third_version_after_the_new_one_is_no_roll_back() -> None:
+    member, _ = born(at(State.INSTALLED, boot=6), birth("3.0", 7), terms=TERMS, now=NOW)
+
+    assert member.state is State.INSTALLED
+
+
 @pytest.mark.parametrize("state", [State.OFFERED, State.DOWNLOADING, State.VERIFIED])
 def test_a_failure_that_the_device_reports_is_final(state: State) -> None:
     message = Told(state=State.FAILED, error="bad signature")
