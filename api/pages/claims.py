@@ -162,12 +162,16 @@ def _page(  # noqa: PLR0913 - the page, and what was tried on it
         "person": person,
         "found": found,
         "code": shown_code(found.code) if found else code,
-        "problem": f"{problem}. {problem.hint}".capitalize() if problem else "",
+        "problem": _sentences(str(problem), problem.hint) if problem else "",
         "kept": {"name": "", "email": "", "phone": "", "street": "", "city": ""} | dict(kept or {}),
         "is_owner": person is not None and person.role == "owner",
         "password_length_min": PASSWORD_LENGTH_MIN,
     }
     return render(request, "claim.html", status=_status(problem), **values)
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in texts if text)
 
 
 def _status(problem: ForecareError | None) -> int:

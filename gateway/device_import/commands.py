@@ -73,7 +73,7 @@ def device_import(
                 on_row=task.done,
             )
         is_told = sync_broker(pool, load_settings()) if done.added else True
-    click.echo(f"let in {done.added:,} devices; {len(done.skipped):,} were there already")
+    click.echo(f"devices let in: {done.added:,}; there already: {len(done.skipped):,}")
     if done.added and not first_contact:
         click.echo(f"their credentials: {output}   (the only copy of the passwords)")
     if not is_told:

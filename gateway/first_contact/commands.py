@@ -112,7 +112,7 @@ def _where() -> str:
     place = (
         f"{settings.provision_host}:{port}"
         if port
-        else "the gateway, once FORECARE_PROVISION_PORT is set"
+        else "the gateway, whose port is chosen when it starts: `forecare gateway run`"
     )
     return f"devices come to {place}"
 
