@@ -13,6 +13,7 @@ from gateway.claims.service import ClaimCode
 _WIDTH, _HEIGHT = 62.0, 29.0
 """Millimetres: fits the common label rolls of 62 mm."""
 _PAGE_WIDTH, _MARGIN = 210.0, 10.0
+_WIDEST = 0.78  # a bold capital letter in parts of its size: DejaVu Sans
 _QUIET = 4  # modules of white around a QR code: ISO/IEC 18004
 _PNG_MODULE = 12
 
@@ -94,5 +95,5 @@ def _label(label: Label, *, x: float, y: float) -> str:
 
 
 def _fitted(text: str, size: float) -> float:
-    """Return a font size at which the text stays on the label: a letter is about 0.58 high wide."""
-    return min(size, round((_WIDTH - 30) / (0.58 * max(len(text), 1)), 2))
+    """Return a font size at which the text stays on the label, also in the widest of common fonts."""
+    return min(size, round((_WIDTH - 30) / (_WIDEST * max(len(text), 1)), 2))
