@@ -21,6 +21,8 @@ from ingest.fleet import Advances, StreamTable
 from ingest.limits.gate import Gate, Held, save_held
 from ingest.records import NEVER_MS, Admission, Refusal, Refused
 from ingest.registry import RegistryCache
+from ingest.rollups.late import late_stretches
+from ingest.rollups.store import add_late_marks
 
 PERMANENT = (
     errors.DataError,
@@ -158,7 +160,8 @@ class BatchWriter:
         store.add_dead_letters(connection, [*admission.refused, *letters])
         advances = self._streams.advance(admission.messages, known)
         store.save_streams(connection, advances)
-        store.save_progress(connection, advances.spans, now=now)
+        late = store.save_progress(connection, advances.spans, now=now)
+        add_late_marks(connection, late_stretches(admission.columns.values(), late), now=now)
         return advances
 
 

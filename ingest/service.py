@@ -15,6 +15,8 @@ from ingest.clock_store import Clock, clock_of, write_shifted
 from ingest.door import admit
 from ingest.records import NEVER_MS, NO_BOOT, Admission, DeviceSpans
 from ingest.registry import RegistryCache
+from ingest.rollups.late import late_stretches
+from ingest.rollups.store import add_late_marks
 from ingest.store import DeadLetter, DeadLetterRow, WaitingLetter
 
 _REPLAY_AT_ONCE = 200
@@ -140,6 +142,7 @@ def _store(connection: Connection, admission: Admission, *, now: datetime) -> No
         store.merge_samples(connection, admission.products[name], columns)
     write_shifted(connection, admission, now=now)
     messages = admission.messages
+    store.lock_progress(connection, messages.device_ids)
     is_numbered = messages.boots != NO_BOOT
     through_ms = np.where(is_numbered, NEVER_MS, messages.newest_ms)
     spans = DeviceSpans(
@@ -148,4 +151,5 @@ def _store(connection: Connection, admission: Admission, *, now: datetime) -> No
         through_ms=through_ms,
         samples=messages.samples,
     )
-    store.save_progress(connection, spans, now=now)
+    late = store.save_progress(connection, spans, now=now)
+    add_late_marks(connection, late_stretches(admission.columns.values(), late), now=now)

@@ -159,11 +159,18 @@ def save_streams(connection: Connection, advances: Advances) -> None:
     )
 
 
-def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) -> None:
-    """Note what a batch brought of each device, and how far its history has no gap."""
+def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) -> dict[int, int]:
+    """Note what a batch brought of each device, and how far its history has no gap.
+
+    Returns
+    -------
+    dict
+        Devices that brought samples behind what was stored before, and how far that was, in
+        milliseconds since 1970.
+    """
     if not len(spans.device_ids):
-        return
-    connection.execute(
+        return {}
+    rows = connection.execute(
         _queries["save_progress"],
         {
             "device_ids": _Integers(spans.device_ids),
@@ -174,6 +181,12 @@ def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) 
             "now": now,
         },
     )
+    return dict(rows.fetchall())
+
+
+def lock_progress(connection: Connection, device_ids: Integers) -> None:
+    """Keep other writers from advancing these devices until the transaction ends."""
+    connection.execute(_queries["lock_progress"], {"device_ids": _Integers(device_ids)})
 
 
 def add_dead_letters(connection: Connection, refused: Sequence[Refused]) -> None:

@@ -1,14 +1,15 @@
 """Finds what comes late: samples behind the newest ones of their device. Pure.
 
-Nothing in order costs more than one comparison per device and batch: only where a device's oldest
-sample lies behind what is stored are its samples looked at.
+The statement that saves a device's progress says whether its oldest sample lies behind what is stored;
+only then are samples looked at here. Nothing late costs nothing.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ingest.records import Columns, Integers
 
 _APART_MS = 3_600_000
 """Late samples that lie further apart are stretches of their own."""
@@ -23,41 +24,22 @@ class Stretch:
     through_ms: int
 
 
-def late_devices(oldest_ms: Mapping[int, int], through_ms: Mapping[int, int]) -> dict[int, int]:
-    """Return the devices that brought something late, and how far their history had come.
-
-    Parameters
-    ----------
-    oldest_ms : mapping of device id to milliseconds since 1970
-        The oldest sample that a batch brings of each device.
-    through_ms : mapping of device id to milliseconds since 1970
-        How far each device's history had come before the batch (`ingest.progress`). A device that
-        is missing had none: whatever comes of it is new.
-    """
-    return {
-        device_id: through
-        for device_id, oldest in oldest_ms.items()
-        if (through := through_ms.get(device_id)) is not None and oldest < through
-    }
-
-
-def late_stretches(
-    blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]], late: Mapping[int, int]
-) -> tuple[Stretch, ...]:
+def late_stretches(blocks: Iterable[Columns], late: Mapping[int, int]) -> tuple[Stretch, ...]:
     """Return the stretches that a batch fills in behind newer samples.
 
     Parameters
     ----------
-    blocks : iterable of pairs of ndarray of int64, each of shape (samples,)
-        Device ids and times in milliseconds since 1970.
-    late : mapping
-        What `late_devices` found.
+    blocks : iterable of Columns
+        The accepted samples of a batch.
+    late : mapping of device id to milliseconds since 1970
+        Devices that brought something behind what was stored before, and how far that was.
     """
     if not late:
         return ()
-    times: dict[int, list[NDArray[np.int64]]] = {}
+    times: dict[int, list[Integers]] = {}
     wanted = np.fromiter(late, dtype=np.int64, count=len(late))
-    for device_ids, times_ms in blocks:
+    for block in blocks:
+        device_ids, times_ms = block.device_ids, block.times_ms
         rows = np.flatnonzero(np.isin(device_ids, wanted))
         for device_id in np.unique(device_ids[rows]):
             found = times_ms[rows[device_ids[rows] == device_id]]
@@ -70,7 +52,7 @@ def late_stretches(
     )
 
 
-def _stretches(device_id: int, times_ms: NDArray[np.int64]) -> Iterable[Stretch]:
+def _stretches(device_id: int, times_ms: Integers) -> Iterable[Stretch]:
     if not len(times_ms):
         return
     ends = np.flatnonzero(np.diff(times_ms) > _APART_MS)

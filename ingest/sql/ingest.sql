@@ -13,22 +13,32 @@ set seq_stored = greatest(stream.seq_stored, excluded.seq_stored);
 
 -- name: save_progress
 -- A device whose first messages lie beyond a gap is known, but nothing of it may be scored yet:
--- its history then ends just before it begins.
-insert into ingest.progress (device_id, first_measured_at, measured_through, received_at, samples)
-select device_id, first_at,
-       coalesce(through, known.measured_through, first_at - interval '1 microsecond'),
-       %(now)s, batch.samples
-from unnest(%(device_ids)s::bigint[], %(firsts_ms)s::bigint[], %(throughs_ms)s::bigint[],
-            %(samples)s::bigint[]) as batch (device_id, first_ms, through_ms, samples)
-cross join lateral (select timestamptz 'epoch' + first_ms * interval '1 millisecond' as first_at,
-                           timestamptz 'epoch' + nullif(through_ms, %(never_ms)s) * interval '1 millisecond' as through) as at
-left join ingest.progress known using (device_id)
-order by 1
-on conflict (device_id) do update
-set first_measured_at = least(progress.first_measured_at, excluded.first_measured_at),
-    measured_through = greatest(progress.measured_through, excluded.measured_through),
-    received_at = greatest(progress.received_at, excluded.received_at),
-    samples = progress.samples + excluded.samples;
+-- its history then ends just before it begins. Returned are the devices of which something came late,
+-- behind what was stored before, and how far that was: none, nearly always.
+with batch as (
+    select device_id, first_at, through, batch.samples, known.measured_through as before
+    from unnest(%(device_ids)s::bigint[], %(firsts_ms)s::bigint[], %(throughs_ms)s::bigint[],
+                %(samples)s::bigint[]) as batch (device_id, first_ms, through_ms, samples)
+    cross join lateral (select timestamptz 'epoch' + first_ms * interval '1 millisecond' as first_at,
+                               timestamptz 'epoch' + nullif(through_ms, %(never_ms)s) * interval '1 millisecond' as through) as at
+    left join ingest.progress known using (device_id)
+), saved as (
+    insert into ingest.progress (device_id, first_measured_at, measured_through, received_at, samples)
+    select device_id, first_at, coalesce(through, before, first_at - interval '1 microsecond'),
+           %(now)s, samples
+    from batch
+    order by 1
+    on conflict (device_id) do update
+    set first_measured_at = least(progress.first_measured_at, excluded.first_measured_at),
+        measured_through = greatest(progress.measured_through, excluded.measured_through),
+        received_at = greatest(progress.received_at, excluded.received_at),
+        samples = progress.samples + excluded.samples
+)
+select device_id, (extract(epoch from before) * 1000)::bigint from batch where first_at < before;
+
+-- name: lock_progress
+-- For a writer beside the ingest process: what it then compares with cannot be overtaken.
+select from ingest.progress where device_id = any(%(device_ids)s) order by device_id for update;
 
 -- name: add_dead_letter
 -- The same refused payload again is the same letter: redelivery after a crash must not double it.

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,10 +16,10 @@ from core.pool import Connection, Pool
 from core.units import from_epoch_ms
 from gateway import service
 from gateway.records import DeviceDraft
+from ingest import service as letters
 from ingest.batch import BatchWriter
 from ingest.registry import RegistryCache
 from ingest.rollups import roll, store
-from ingest.rollups.late import late_stretches
 from tests.integration.gateway.sheets import SMALL, WIDER
 from tests.integration.ingest.conftest import NOW_MS, Ingest, until
 from tests.integration.ingest.test_batches import arrival
@@ -53,18 +52,7 @@ def deliver(pool: Pool, writer: BatchWriter, samples: Sequence[Sample]) -> None:
         for device, minute, metric, value in samples
     ]
     with pool.connection() as connection:
-        through = dict(
-            connection.execute(
-                "select d.name, (extract(epoch from measured_through) * 1000)::bigint"
-                " from ingest.progress g join gateway.device d on d.id = g.device_id"
-            ).fetchall()
-        )
-        ids = dict(connection.execute("select name, id from gateway.device").fetchall())
         writer.write(connection, batch, now=wall_now(), now_s=0.0)
-        devices = np.array([ids[f"k{device}"] for device, *_ in samples], dtype=np.int64)
-        times = np.array([START_MS + minute * 60_000 for _, minute, *_ in samples], dtype=np.int64)
-        known = {ids[name]: int(ms) for name, ms in through.items()}
-        store.add_late_marks(connection, late_stretches([(devices, times)], known), now=wall_now())
 
 
 def roll_all(connection: Connection, *, refresh: timedelta = timedelta(0)) -> int:
@@ -288,3 +276,30 @@ def test_the_worker_follows_until_it_is_stopped(
 
     assert process.wait(timeout=60) == 0
     assert rolled(pool, "hour") == expected(pool, "hour")
+
+
+def test_a_replayed_letter_is_summed_up_where_it_belongs(
+    pool: Pool, kettles_known: None, rolling: Connection
+) -> None:
+    writer = BatchWriter(RegistryCache())
+    deliver(pool, writer, [(0, 10, "lid_open", 1.0), (0, 900, "water_c", 20.0)])
+    roll_all(rolling)
+    service.register_product(pool, toml_text=WIDER, source="kettle.toml", now=wall_now())
+
+    replayed = letters.replay(pool, now=wall_now(), now_s=0.0)
+    roll_all(rolling)
+
+    names = (*METRICS, "lid_open")
+    assert (replayed.stored, replayed.refused) == (1, 0)
+    assert rolled(pool, "hour", names) == expected(pool, "hour", names)
+    assert rolled(pool, "day", names) == expected(pool, "day", names)
+
+
+def test_what_comes_in_order_leaves_no_mark(pool: Pool, kettles_known: None) -> None:
+    writer = BatchWriter(RegistryCache())
+
+    for minute in range(0, 300, 50):
+        deliver(pool, writer, [(device, minute + device, "water_c", 20.0) for device in range(3)])
+
+    with pool.connection() as connection:
+        assert connection.execute("select count(*) from ingest.late_mark").fetchone() == (0,)

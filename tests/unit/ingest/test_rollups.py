@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from core.units import to_epoch_ms
-from ingest.rollups.late import late_devices, late_stretches
+from ingest.records import Columns
+from ingest.rollups.late import late_stretches
 from ingest.rollups.plan import (
     DAY,
     HOUR,
@@ -113,11 +113,7 @@ def test_what_lies_before_a_drop_is_set_apart_by_whole_hours() -> None:
 def test_stretches_cover_every_late_sample_and_begin_and_end_with_one(
     samples: list[tuple[int, datetime]], through: dict[int, datetime]
 ) -> None:
-    oldest = {d: min(at for e, at in samples if e == d) for d, _ in samples}
-    late = late_devices(
-        {d: to_epoch_ms(at) for d, at in oldest.items()},
-        {d: to_epoch_ms(at) for d, at in through.items()},
-    )
+    late = {d: to_epoch_ms(at) for d, at in through.items()}
 
     found = late_stretches([block(samples[::2]), block(samples[1::2])], late)
 
@@ -139,8 +135,10 @@ def test_late_samples_far_apart_are_stretches_of_their_own() -> None:
     assert [(s.through_ms - s.from_ms) // 60_000 for s in found] == [1, 0]
 
 
-def block(samples: list[tuple[int, datetime]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return (
-        np.array([d for d, _ in samples], dtype=np.int64),
-        np.array([to_epoch_ms(at) for _, at in samples], dtype=np.int64),
+def block(samples: list[tuple[int, datetime]]) -> Columns:
+    return Columns(
+        device_ids=np.array([d for d, _ in samples], dtype=np.int64),
+        times_ms=np.array([to_epoch_ms(at) for _, at in samples], dtype=np.int64),
+        values=np.zeros((len(samples), 1)),
+        order=np.arange(len(samples)),
     )
