@@ -54,12 +54,18 @@ def rescore_product(connection: Connection, row: store.ProductRow, *, now: datet
         found = newest
         if baseline_id is not None and (newest is None or newest.id != baseline_id):
             found = store.read_baseline_by_id(connection, baseline_id=baseline_id)
-        if marked.from_us <= old.through_us:
+        if marked.from_us <= old.through_us and _is_whole(marked, old):
             windows += _rescore(connection, layout, found, marked, old, now=now)
             devices += 1
         store.keep_rescored(connection, marked, now=now)
     failpoint("anomaly.before_rescore_commit")
     return Rescored(devices=devices, windows=windows)
+
+
+def _is_whole(marked: store.MarkedDevice, old: DeviceState) -> bool:
+    """Whether the samples from which the device was learned are still there: else what would come out
+    is worse than what is known, and the old state stays."""
+    return marked.gone_before_us is None or marked.gone_before_us <= old.learn_from_us
 
 
 def _rescore(  # noqa: PLR0913 - one device's parts, by keyword

@@ -52,6 +52,8 @@ class MarkedDevice:
     """Newest mark."""
     from_us: int
     """Oldest late sample since the last rescoring."""
+    gone_before_us: int | None
+    """Samples before it were let go; None: all are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ def read_marked_devices(
             ),
             mark_id=row[3],
             from_us=to_us(row[4]),
+            gone_before_us=None if row[5] is None else to_us(row[5]),
         )
         for row in rows
     ]

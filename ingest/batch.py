@@ -18,6 +18,7 @@ from ingest import store
 from ingest.clock_store import write_shifted
 from ingest.door import admit
 from ingest.fleet import Advances, StreamTable
+from ingest.lateness import Edges
 from ingest.limits.gate import Gate, Held, save_held
 from ingest.records import NEVER_MS, Admission, Refusal, Refused
 from ingest.registry import RegistryCache
@@ -69,6 +70,7 @@ class BatchWriter:
         self.registry = registry
         self._gate = Gate(registry, share=share)
         self._streams = StreamTable()
+        self._edges = Edges()
 
     def write(
         self, connection: Connection, arrivals: Sequence[Arrival], *, now: datetime, now_s: float
@@ -162,6 +164,8 @@ class BatchWriter:
         store.save_streams(connection, advances)
         late = store.save_progress(connection, advances.spans, now=now)
         add_late_marks(connection, late_stretches(admission.columns.values(), late), now=now)
+        late_ms = self._edges.late(connection, admission.columns, admission.products)
+        store.save_late(connection, late_ms)
         return advances
 
 

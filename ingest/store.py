@@ -1,6 +1,6 @@
 """Runs ingest's SQL: the only writer of the rows of telemetry.* and of ingest.*. Never commits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -187,6 +187,21 @@ def save_progress(connection: Connection, spans: DeviceSpans, *, now: datetime) 
 def lock_progress(connection: Connection, device_ids: Integers) -> None:
     """Keep other writers from advancing these devices until the transaction ends."""
     connection.execute(_queries["lock_progress"], {"device_ids": _Integers(device_ids)})
+
+
+def newest_ms(connection: Connection, product: str) -> int:
+    """Return the newest sample of a product that is stored without a gap, milliseconds since 1970."""
+    row = connection.execute(_queries["newest_of_product"], {"product": product}).fetchone()
+    return NEVER_MS if row is None or row[0] is None else int(row[0])
+
+
+def save_late(connection: Connection, late_ms: Mapping[int, int]) -> None:
+    """Note up to where the samples of some devices came too late."""
+    if late_ms:
+        connection.execute(
+            _queries["save_late"],
+            {"device_ids": list(late_ms), "lates_ms": list(late_ms.values())},
+        )
 
 
 def add_dead_letters(connection: Connection, refused: Sequence[Refused]) -> None:

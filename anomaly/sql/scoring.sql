@@ -63,11 +63,12 @@ delete from anomaly.forecast where device_id = %(device_id)s;
 -- name: marked_devices
 -- Devices that have a state and marks that were not dealt with. A device without a state reads its
 -- whole history anyway. Not more often than once in a while each: a rescoring reads it all.
-select d.id, g.first_measured_at, g.measured_through, m.mark_id, m.from_at
+select d.id, g.first_measured_at, g.measured_through, m.mark_id, m.from_at, x.gone_before
 from gateway.device d
 join ingest.progress g on g.device_id = d.id
 join anomaly.scorer_state s on s.device_id = d.id
 left join anomaly.rescored r on r.device_id = d.id
+left join ingest.dropped x on x.product_id = d.product_id and x.kind = 'raw'
 cross join lateral (
     select max(id) as mark_id, min(from_at) as from_at
     from ingest.late_mark where device_id = d.id and id > coalesce(r.mark_id, 0)

@@ -18,6 +18,9 @@ KINDS = ("raw", "hourly", "daily")
 _LETTERS_AT_ONCE = 2000
 _STREAMS_AT_ONCE = 5000
 _MARKS_KEPT = timedelta(days=30)
+_SHIFTED_KEPT = timedelta(days=30)
+"""A message that a broker or a spool still holds comes again within this time."""
+_BREACHES_KEPT = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,9 @@ def apply(
         done.append(_delete_letters(connection, "-", None, keep, now=now))
         with connection.transaction():
             store.delete_marks(connection, old=now - _MARKS_KEPT)
+            store.delete_ledgers(
+                connection, shifted=now - _SHIFTED_KEPT, breaches=now - _BREACHES_KEPT
+            )
     return tuple(line for line in done if line.rows or line.chunks)
 
 

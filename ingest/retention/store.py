@@ -95,6 +95,12 @@ def delete_letters(
     return connection.execute(_queries["delete_letters"], values).rowcount
 
 
+def delete_ledgers(connection: Connection, *, shifted: datetime, breaches: datetime) -> None:
+    """Forget which messages of wrong clocks were stored, and who met a limit, before these instants."""
+    connection.execute(_queries["delete_shifted"], {"before": shifted})
+    connection.execute(_queries["delete_breaches"], {"before": breaches})
+
+
 def delete_marks(connection: Connection, *, old: datetime) -> int:
     return connection.execute(_queries["delete_marks"], {"old": old}).rowcount
 

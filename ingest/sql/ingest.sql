@@ -40,6 +40,21 @@ select device_id, (extract(epoch from before) * 1000)::bigint from batch where f
 -- For a writer beside the ingest process: what it then compares with cannot be overtaken.
 select from ingest.progress where device_id = any(%(device_ids)s) order by device_id for update;
 
+-- name: newest_of_product
+select (extract(epoch from max(g.measured_through)) * 1000)::bigint
+from gateway.product p
+join gateway.device d on d.product_id = p.id
+join ingest.progress g on g.device_id = d.id
+where p.name = %(product)s;
+
+-- name: save_late
+-- Only what came late touches its row; what is live costs nothing. A device whose first samples lie
+-- beyond a gap has a row already.
+update ingest.progress g
+set late_through = greatest(g.late_through, timestamptz 'epoch' + late_ms * interval '1 millisecond')
+from unnest(%(device_ids)s::bigint[], %(lates_ms)s::bigint[]) as late (device_id, late_ms)
+where g.device_id = late.device_id;
+
 -- name: add_dead_letter
 -- The same refused payload again is the same letter: redelivery after a crash must not double it.
 insert into ingest.dead_letter (device_name, topic, payload, reason, detail, received_at)

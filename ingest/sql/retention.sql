@@ -119,3 +119,9 @@ alter table {relation} set (timescaledb.enable_columnstore = true,
 
 -- name: compress_chunk
 select compress_chunk(%(chunk)s::regclass, if_not_compressed => true);
+
+-- name: delete_shifted
+delete from ingest.shifted where arrived_at < %(before)s;
+
+-- name: delete_breaches
+delete from ingest.breach where last_at < %(before)s;

@@ -120,3 +120,24 @@ def test_a_lost_transaction_is_done_again_and_a_mark_is_dealt_with_once(
 
     assert (lost.devices, kept.devices, again.devices) == (1, 1, 0)
     assert results(pool)["health"] == in_time["health"]
+
+
+def test_without_the_samples_it_was_learned_from_the_old_state_stays(pool: Pool, devices) -> None:
+    everything(pool, devices)
+    with pool.connection() as connection:
+        take_out(connection, devices[LATE])
+    with_hole = scored(pool)
+
+    with pool.connection() as connection:
+        connection.execute(
+            "insert into ingest.dropped (product_id, kind, gone_before, dropped_at)"
+            " select id, 'raw', %s, now() from gateway.product",
+            [instant(START_US + 2 * DAY_US)],
+        )
+        bring(connection, devices[LATE])
+
+    assert scored(pool) == with_hole
+    with pool.connection() as connection:
+        row = store.read_products(connection)[0]
+        again = rescore.rescore_product(connection, row, now=wall_now() + 2 * rescore.EVERY)
+    assert again.devices == 0

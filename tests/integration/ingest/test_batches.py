@@ -135,3 +135,18 @@ def test_a_thousand_samples_with_as_many_shapes_are_stored(pool: Pool, devices: 
     store(pool, [[arrival(0, {"boot": 1, "seq": 0, "samples": samples})]])
 
     assert len(everything(pool)[0]) == 1000
+
+
+def test_a_device_that_comes_back_is_late_until_it_has_caught_up(pool: Pool, devices: None) -> None:
+    def sample(device: int, hours_ago: float, seq: int) -> Arrival:
+        at_ms = NOW_MS - round(hours_ago * 3_600_000)
+        return arrival(device, {"boot": 1, "seq": seq, "samples": [[at_ms, {"water_c": 20}]]})
+
+    store(pool, [[sample(0, 0, 0)], [sample(1, 70, 0), sample(1, 20, 1)], [sample(1, 1, 2)]])
+
+    with pool.connection() as connection:
+        late = connection.execute(
+            "select name, extract(epoch from measured_through - late_through) / 3600"
+            " from ingest.progress join gateway.device on id = device_id order by name"
+        ).fetchall()
+    assert late == [("k0", None), ("k1", 19)]
