@@ -97,8 +97,13 @@ def _moved(one: Shifted, by_ms: int) -> Shifted:
 
 
 def digest_of(message: Telemetry) -> bytes:
-    """Return what tells a message from others, whatever its envelope says."""
-    said = msgspec.json.encode(message.samples)
+    """Return what tells a message from others: its samples, and its number where it has one.
+
+    `low` is left out, which changes from send to send. Without a number, a clock that stands still and
+    the same values again cannot be told from a repetition.
+    """
+    number = None if message.boot is None else (message.boot, message.seq)
+    said = msgspec.json.encode((number, message.samples))
     return hashlib.blake2b(said, digest_size=_DIGEST_BYTES).digest()
 
 

@@ -63,12 +63,14 @@ def test_what_is_moved_lies_in_the_window_and_ends_now(times_ms: list[int]) -> N
         assert min(moved) >= oldest_ms
 
 
-def test_a_repetition_is_known_whatever_its_envelope_says() -> None:
-    again = message(5, 6)
-    again.low = 6
+def test_a_repetition_is_known_by_number_and_samples() -> None:
+    again, other, mute = message(5, 6), message(5, 6), message(5, 6)
+    again.low, other.seq, mute.boot = 6, 8, None
 
     assert digest_of(message(5, 6)) == digest_of(again)
     assert digest_of(message(5, 6)) != digest_of(message(5, 7))
+    assert digest_of(message(5, 6)) != digest_of(other)
+    assert digest_of(message(5, 6)) != digest_of(mute)
 
 
 def moved(place: int, *times_ms: int, device: int = 1) -> Shifted:
