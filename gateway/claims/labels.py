@@ -84,9 +84,11 @@ def _label(label: Label, *, x: float, y: float) -> str:
         (21.0, 2.2, "normal", "Make it yours: scan, or enter"),
         (25.5, 3.0, "bold", shown_code(claim.code)),
     )
+    # The code must be whole whatever font the printer has: it is fitted to its place.
+    place = f' textLength="{_WIDTH - 31:g}" lengthAdjust="spacingAndGlyphs"'
     texts = "".join(
         f'<text x="29" y="{top:g}" font-size="{_fitted(text, size):g}" font-weight="{weight}"'
-        f' font-family="sans-serif">{escape(text)}</text>'
+        f' font-family="sans-serif"{place if top == lines[-1][0] else ""}>{escape(text)}</text>'
         for top, size, weight, text in lines
     )
     drawn = qr_svg(label.url)
