@@ -1,5 +1,6 @@
 """Simulated devices and the real gateway process, over the real broker: each side as it ships."""
 
+import secrets
 from datetime import timedelta
 
 import pytest
@@ -40,18 +41,22 @@ def key():
 
 @pytest.fixture
 def rig(tmp_path, pool, broker, runtime_settings, key):
-    """A heat pump of a registered product, with a credential of its own."""
+    """A heat pump of a registered product, with a credential of its own.
+
+    Under a new name for each test: wills of an earlier one may wait in the gateway's session.
+    """
+    name = f"hp-{secrets.token_hex(4)}"
     text = sheet_path("heat_pump").read_text(encoding="utf-8")
     registry.register_product(pool, toml_text=text, source="heat_pump.toml", now=wall_now())
     (credential,) = registry.add_devices(
         pool,
         product="heat_pump",
-        drafts=[DeviceDraft(name="hp-9", serial="9", firmware="4.2.1")],
+        drafts=[DeviceDraft(name=name, serial="9", firmware="4.2.1")],
         now=wall_now(),
     )
     sync_broker(pool, runtime_settings)
     identity = Identity(
-        name="hp-9",
+        name=name,
         shard=credential.shard,
         password=credential.password,
         product="heat_pump",
@@ -85,17 +90,17 @@ def member(pool):
 
 def test_a_configuration_reaches_the_device_and_is_confirmed(pool, rig, runtime_settings):
     with running_gateway(runtime_settings):
-        rig.until(lambda: twin.configuration(pool, name="hp-9").is_confirmed)
+        rig.until(lambda: twin.configuration(pool, name=rig.identity.name).is_confirmed)
         twin.change_configuration(
             pool,
-            name="hp-9",
+            name=rig.identity.name,
             patch={"curve_offset_k": 1.5},
             actor="operator",
             now=wall_now(),
         )
-        rig.until(lambda: twin.configuration(pool, name="hp-9").differs_at is None)
+        rig.until(lambda: twin.configuration(pool, name=rig.identity.name).differs_at is None)
 
-    found = twin.configuration(pool, name="hp-9")
+    found = twin.configuration(pool, name=rig.identity.name)
     assert {entry.agreement for entry in found.entries} == {"same"}
     assert rig.history.settings[-1].values["curve_offset_k"] == 1.5
 
@@ -104,7 +109,7 @@ def test_a_restart_is_done_and_seen_as_a_new_boot(pool, rig, runtime_settings):
     now = wall_now()
     draft = CommandDraft(
         id="c-restart-1",
-        device="hp-9",
+        device=rig.identity.name,
         name="restart",
         args={},
         deadline_at=now + timedelta(minutes=5),
@@ -113,12 +118,12 @@ def test_a_restart_is_done_and_seen_as_a_new_boot(pool, rig, runtime_settings):
     commands.give_command(pool, draft, now=now)
 
     def state():
-        return commands.command(pool, device="hp-9", command_id="c-restart-1").state
+        return commands.command(pool, device=rig.identity.name, command_id="c-restart-1").state
 
     with running_gateway(runtime_settings):
         rig.until(lambda: state() == "done")
 
-    found = commands.command(pool, device="hp-9", command_id="c-restart-1")
+    found = commands.command(pool, device=rig.identity.name, command_id="c-restart-1")
     assert found.result == {"boot": 2}
 
 
@@ -127,21 +132,21 @@ def test_a_campaign_brings_a_new_version_over_a_restart_in_the_middle(
 ):
     image = make_image(Behaviour(reboots_midway=1.0), version="4.4.0")
     with running_gateway(runtime_settings):
-        rig.until(lambda: registry.device_by_name(pool, name="hp-9").is_connected)
+        rig.until(lambda: registry.device_by_name(pool, name=rig.identity.name).is_connected)
         campaign_with(pool, image, key)
         rig.until(lambda: member(pool).state == "installed")
 
-    assert registry.device_by_name(pool, name="hp-9").firmware == "4.4.0"
-    assert [row.version for row in firmware.device_versions(pool, device="hp-9")] == [
+    assert registry.device_by_name(pool, name=rig.identity.name).firmware == "4.4.0"
+    assert [row.version for row in firmware.device_versions(pool, device=rig.identity.name)] == [
         "4.4.0",
         "4.2.1",
     ]
-    assert rig.courier.clients["hp-9"].boot == 3
+    assert rig.courier.clients[rig.identity.name].boot == 3
 
 
 def test_a_campaign_hears_that_installing_has_failed(pool, rig, runtime_settings, key):
     with running_gateway(runtime_settings):
-        rig.until(lambda: registry.device_by_name(pool, name="hp-9").is_connected)
+        rig.until(lambda: registry.device_by_name(pool, name=rig.identity.name).is_connected)
         campaign_with(pool, make_image(Behaviour(fails=1.0), version="4.4.0"), key)
         rig.until(lambda: member(pool).state == "failed")
 
@@ -153,7 +158,7 @@ def test_a_device_with_another_key_refuses_and_the_campaign_says_why(
 ):
     rig = replace_key(rig)
     with running_gateway(runtime_settings):
-        rig.until(lambda: registry.device_by_name(pool, name="hp-9").is_connected)
+        rig.until(lambda: registry.device_by_name(pool, name=rig.identity.name).is_connected)
         campaign_with(pool, make_image(Behaviour(), version="4.4.0"), key)
         rig.until(lambda: member(pool).state == "failed")
 

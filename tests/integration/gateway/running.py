@@ -43,7 +43,11 @@ def wait_until(holds: Callable[[], object], *, what: str) -> None:
 
 
 def say(device: Device, kind: str, message: dict[str, Any]) -> None:
-    """Publish until somebody takes it: at first the gateway may not have subscribed yet."""
+    """Publish until somebody takes it: at first the gateway may not have subscribed yet.
+
+    Boot numbers of births lie above those of other tests: a will of a device of the same name may
+    still wait in the gateway's session, which outlives a test.
+    """
     payload = json.dumps(message).encode()
     no_one = mqtt5.PubAckReasonCode.NO_MATCHING_SUBSCRIBERS
     wait_until(

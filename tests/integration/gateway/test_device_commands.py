@@ -253,7 +253,7 @@ def test_a_command_survives_a_gateway_that_is_killed_between_commit_and_publish(
     with Device.of(broker, ada) as device:
         device.subscribe(device.topic("command"))
         with running_gateway(runtime_settings, failpoint="gateway.after_commit:kill:1") as dying:
-            say(device, "birth", {"boot": 1})
+            say(device, "birth", {"boot": 1001})
             assert dying.wait(timeout=60) == -9
         assert now_is(pool, given).state == "sent"
         assert device.hears_nothing(probe=device.topic("stored"))
@@ -264,7 +264,7 @@ def test_a_command_survives_a_gateway_that_is_killed_between_commit_and_publish(
             for _ in range(2):
                 say(device, "answer", {"id": given.id, "state": "done", "result": "wheee"})
             wait_until(lambda: now_is(pool, given).state == "done", what="it is done")
-            say(device, "birth", {"boot": 2})
+            say(device, "birth", {"boot": 1002})
             other = give(pool)
             deeds.append(hear(device, "command")["id"])
 

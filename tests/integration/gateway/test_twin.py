@@ -230,7 +230,7 @@ def test_a_device_hears_a_change_at_once_and_after_a_gateway_that_was_killed(
     with Device.of(broker, ada) as device:
         device.subscribe(device.topic("config"))
         with running_gateway(runtime_settings, failpoint="gateway.after_commit:kill:1") as dying:
-            say(device, "birth", {"boot": 1, "firmware": "1", "product": "kettle"})
+            say(device, "birth", {"boot": 1001, "firmware": "1", "product": "kettle"})
             assert dying.wait(timeout=60) == -9
 
         with running_gateway(runtime_settings):
