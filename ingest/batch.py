@@ -4,15 +4,18 @@ A crash before the COMMIT leaves nothing behind, a crash after it leaves a batch
 every write here may be repeated.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import NamedTuple
 
+import numpy as np
 from psycopg import errors
 
 from core.failpoint import failpoint
 from core.pool import Connection
+from core.product import Product
 from gateway.session import Arrival
 from ingest import store
 from ingest.clock_store import write_shifted
@@ -20,7 +23,7 @@ from ingest.door import admit
 from ingest.fleet import Advances, StreamTable
 from ingest.lateness import Edges
 from ingest.limits.gate import Gate, Held, save_held
-from ingest.records import NEVER_MS, Admission, Refusal, Refused
+from ingest.records import NEVER_MS, Admission, Messages, Refusal, Refused
 from ingest.registry import RegistryCache
 from ingest.rollups.late import late_stretches
 from ingest.rollups.store import add_late_marks
@@ -33,6 +36,10 @@ PERMANENT = (
     errors.DatatypeMismatch,
 )
 """Errors that the same rows would meet again."""
+_PIECE_MESSAGES = 1250
+_PIECE_BYTES = 256 << 10
+"""Checked and sent at once: long enough that a piece costs little, short enough that the database
+works while the next one is read."""
 
 
 class Moment(NamedTuple):
@@ -40,6 +47,14 @@ class Moment(NamedTuple):
 
     now: datetime
     now_s: float
+
+
+class Piece(NamedTuple):
+    """Some messages of a batch, and what became of them."""
+
+    first: int
+    """Place of its first message in the batch."""
+    held: Held
 
 
 class Confirmation(NamedTuple):
@@ -71,6 +86,10 @@ class BatchWriter:
         self._gate = Gate(registry, share=share)
         self._streams = StreamTable()
         self._edges = Edges()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy")
+        self._under_way: Sequence[Arrival] = ()
+        self._held: dict[int, Held] = {}
+        """What the gate has said of the batch that is under way, by where the piece begins."""
 
     def write(
         self, connection: Connection, arrivals: Sequence[Arrival], *, now: datetime, now_s: float
@@ -111,62 +130,173 @@ class BatchWriter:
         now_s: float,
         refuse_with: str = "",
     ) -> Stored:
-        admission = self._admit(connection, arrivals, now=now, now_s=now_s)
-        if refuse_with:
-            admission = refused_by_database(arrivals[0], admission, reason=refuse_with, now=now)
-        held = self._gate.hold(admission, arrivals, now=now, now_s=now_s)
-        admission = held.admission
         moment = Moment(now=now, now_s=now_s)
-        try:
-            advances = self._fill(connection, held, moment, is_merge=False)
-        except errors.UniqueViolation:
-            # Somebody has sent again what is stored. The quick way is lost for this batch alone.
-            connection.rollback()
-            advances = self._fill(connection, held, moment, is_merge=True)
+        self.registry.prepare(connection, arrivals, now_s=now_s)
+        self._gate.refresh(connection, self.registry.products, now_s=now_s)
+        if refuse_with:
+            admission = admit(arrivals, self.registry, now=now)
+            refused = refused_by_database(arrivals[0], admission, reason=refuse_with, now=now)
+            pieces = [Piece(0, Held(admission=refused))]
+        else:
+            pieces = self._copy(connection, arrivals, moment)
+        held = joined(pieces)
+        advances = self._fill(connection, held, moment, pieces)
         failpoint("ingest.before_commit")
         connection.commit()
         failpoint("ingest.after_commit")
         self._streams.settle(advances)
         return Stored(
-            rows=admission.rows,
+            rows=sum(piece.held.admission.rows for piece in pieces),
             messages=len(arrivals),
-            refused=len(admission.refused),
+            refused=len(held.admission.refused),
             confirmations=_confirmations(arrivals, advances),
             notices=held.notices,
         )
 
+    def _copy(
+        self, connection: Connection, arrivals: Sequence[Arrival], moment: Moment
+    ) -> list[Piece]:
+        """Check piece after piece and send its samples: the database works on one while the next is
+        read. Returns what became of each piece."""
+        if arrivals is not self._under_way:
+            self._under_way, self._held = arrivals, {}
+        pieces: list[Piece] = []
+        copy: store.SampleCopy | None = store.SampleCopy(connection, self._thread)
+        try:
+            for first, piece in cut(arrivals):
+                admission = self._admit(connection, piece, moment, copy)
+                held = self._hold(admission, piece, moment, first=first)
+                pieces.append(Piece(first, held))
+                if copy is not None:
+                    copy = self._send(connection, held.admission, copy)
+            if copy is not None:
+                copy = self._end(connection, copy)
+        except BaseException:
+            if copy is not None:
+                copy.abandon()
+            raise
+        if copy is None:
+            # Somebody has sent again what is stored. The quick way is lost for this batch alone.
+            for _, held in pieces:
+                for name, columns in held.admission.columns.items():
+                    store.merge_samples(connection, held.admission.products[name], columns)
+        return pieces
+
+    def _send(
+        self, connection: Connection, admission: Admission, copy: store.SampleCopy
+    ) -> store.SampleCopy | None:
+        """Send samples; None: something of what was sent is stored already."""
+        try:
+            for name, columns in admission.columns.items():
+                copy.write(admission.products[name], columns)
+        except errors.UniqueViolation:
+            copy.abandon()
+            connection.rollback()
+            return None
+        return copy
+
+    def _end(self, connection: Connection, copy: store.SampleCopy) -> store.SampleCopy | None:
+        try:
+            copy.close()
+        except errors.UniqueViolation:
+            connection.rollback()
+            return None
+        return copy
+
     def _admit(
-        self, connection: Connection, arrivals: Sequence[Arrival], *, now: datetime, now_s: float
+        self,
+        connection: Connection,
+        piece: Sequence[Arrival],
+        moment: Moment,
+        copy: store.SampleCopy | None,
     ) -> Admission:
-        self.registry.prepare(connection, arrivals, now_s=now_s)
-        self._gate.refresh(connection, self.registry.products, now_s=now_s)
-        admission = admit(arrivals, self.registry, now=now)
+        """Check some messages; where a metric is unknown, against the newest sheets."""
+        admission = admit(piece, self.registry, now=moment.now)
         if any(r.reason is Refusal.UNKNOWN_METRIC for r in admission.refused):
-            self.registry.refresh_sheets(connection, now_s=now_s)
+            if copy is not None:
+                copy.close()
+            self.registry.refresh_sheets(connection, now_s=moment.now_s)
             products = self.registry.products
             if any(products.get(name) is not used for name, used in admission.products.items()):
-                admission = admit(arrivals, self.registry, now=now)
+                admission = admit(piece, self.registry, now=moment.now)
         return admission
 
+    def _hold(
+        self, admission: Admission, piece: Sequence[Arrival], moment: Moment, *, first: int
+    ) -> Held:
+        """Hold some messages against the limits of their senders, once: a batch that is given again,
+        because the database was away, must not use up what its senders are allowed."""
+        before = self._held.get(first)
+        if before is not None:
+            return before.again(admission)
+        held = self._gate.hold(admission, piece, now=moment.now, now_s=moment.now_s)
+        self._held[first] = held
+        return held
+
     def _fill(
-        self, connection: Connection, held: Held, moment: Moment, *, is_merge: bool
+        self, connection: Connection, held: Held, moment: Moment, pieces: Sequence[Piece]
     ) -> Advances:
+        """Write everything but the samples, which the pieces have brought already."""
         admission, now = held.admission, moment.now
         unknown = self._streams.unknown(admission.messages)
         known = store.load_streams(connection, unknown) if unknown else {}
-        write_samples = store.merge_samples if is_merge else store.copy_samples
-        for name, columns in admission.columns.items():
-            write_samples(connection, admission.products[name], columns)
         write_shifted(connection, admission, now=now)
         letters = save_held(connection, held, now=now, now_s=moment.now_s)
         store.add_dead_letters(connection, [*admission.refused, *letters])
         advances = self._streams.advance(admission.messages, known)
         store.save_streams(connection, advances)
         late = store.save_progress(connection, advances.spans, now=now)
-        add_late_marks(connection, late_stretches(admission.columns.values(), late), now=now)
-        late_ms = self._edges.late(connection, admission.columns, admission.products)
+        blocks = [block for piece in pieces for block in piece.held.admission.columns.values()]
+        add_late_marks(connection, late_stretches(blocks, late), now=now)
+        late_ms: dict[int, int] = {}
+        for piece in pieces:
+            found = piece.held.admission
+            late_ms |= self._edges.late(connection, found.columns, found.products)
         store.save_late(connection, late_ms)
         return advances
+
+
+def cut(arrivals: Sequence[Arrival]) -> Iterator[tuple[int, Sequence[Arrival]]]:
+    """Cut a batch into pieces that are worth their while: where each begins, and its messages."""
+    first = size = 0
+    for place, arrival in enumerate(arrivals):
+        size += len(arrival.payload)
+        if size >= _PIECE_BYTES or place - first >= _PIECE_MESSAGES:
+            yield first, arrivals[first : place + 1]
+            first, size = place + 1, 0
+    if first < len(arrivals):
+        yield first, arrivals[first:]
+
+
+def joined(pieces: Sequence[Piece]) -> Held:
+    """Put what became of the pieces together, but for the samples. Pure."""
+    if len(pieces) == 1:
+        return pieces[0].held
+    admissions = [piece.held.admission for piece in pieces]
+    messages = {
+        field.name: np.concatenate([getattr(one.messages, field.name) for one in admissions])
+        for field in fields(Messages)
+    }
+    lengths = [len(one.messages) for one in admissions]
+    messages["places"] += np.repeat([piece.first for piece in pieces], lengths)
+    products: dict[str, Product] = {}
+    for one in admissions:
+        products |= one.products
+    return Held(
+        admission=Admission(
+            columns={},
+            refused=[refused for one in admissions for refused in one.refused],
+            messages=Messages(**messages),
+            shifted=[
+                replace(shifted, place=shifted.place + piece.first)
+                for piece in pieces
+                for shifted in piece.held.admission.shifted
+            ],
+            products=products,
+        ),
+        withheld=[one for piece in pieces for one in piece.held.withheld],
+        notices=[one for piece in pieces for one in piece.held.notices],
+    )
 
 
 def refused_by_database(

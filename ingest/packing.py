@@ -23,7 +23,7 @@ _ELEMENT = np.dtype([("bytes", ">i4"), ("value", ">i8")])
 
 
 def pack(columns: Columns, product: Product, *, with_order: bool) -> bytes:
-    """Return the COPY data of a product's samples.
+    """Return the rows of a product's samples, to stand between HEADER and TRAILER.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def pack(columns: Columns, product: Product, *, with_order: bool) -> bytes:
         rows["order"] = columns.order
     absent = np.isnan(columns.values)
     if not absent.any():
-        return b"".join((HEADER, rows.tobytes(), TRAILER))
+        return rows.tobytes()
     keep = np.ones((len(rows), rows.itemsize), dtype=bool)
     for i, (start, end) in enumerate(value_places):
         rows[f"bytes_{i}"][absent[:, i]] = _NULL
         keep[:, start:end] = ~absent[:, i, None]
     data = rows.view(np.uint8).reshape(keep.shape)
-    return b"".join((HEADER, data[keep].tobytes(), TRAILER))
+    return data[keep].tobytes()
 
 
 def pack_integers(values: Integers) -> bytes:

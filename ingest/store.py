@@ -1,12 +1,14 @@
 """Runs ingest's SQL: the only writer of the rows of telemetry.* and of ingest.*. Never commits."""
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 
 import psycopg
-from psycopg import sql
+from psycopg import Copy, sql
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.rows import class_row
@@ -15,7 +17,7 @@ from core.pool import Connection
 from core.product import Product, product_from_json
 from core.sql import Queries
 from ingest.fleet import Advances
-from ingest.packing import has_repeats, pack, pack_integers
+from ingest.packing import HEADER, TRAILER, has_repeats, pack, pack_integers
 from ingest.records import NEVER_MS, Columns, Device, DeviceSpans, Integers, Refused, StreamKey
 from ingest.streams import Stream
 
@@ -80,11 +82,60 @@ class _IntegersDumper(Dumper):
 psycopg.adapters.register_dumper(_Integers, _IntegersDumper)
 
 
-def copy_samples(connection: Connection, product: Product, columns: Columns) -> None:
-    """Write samples of which none is stored yet; a repeat is a UniqueViolation."""
-    data = pack(columns, product, with_order=False)
-    with connection.cursor().copy(_copy_into(_table(product), product, extra=())) as copy:
-        copy.write(data)
+class SampleCopy:
+    """Copies samples of which none is stored yet, piece by piece: while a thread hands one piece to
+    the server, the caller reads the next. A repeat is a UniqueViolation, raised at some later piece or
+    at the end. The connection is the thread's until `close` or `abandon`.
+    """
+
+    def __init__(self, connection: Connection, thread: Executor) -> None:
+        self._connection = connection
+        self._thread = thread
+        self._under_way: Future[None] | None = None
+        self._product: Product | None = None
+        self._copy: AbstractContextManager[Copy] | None = None
+        self._open: Copy | None = None
+
+    def write(self, product: Product, columns: Columns) -> None:
+        """Send some samples, and begin a new COPY where they belong to another product."""
+        data = pack(columns, product, with_order=False)
+        self._wait()
+        if self._product is not product:
+            self.close()
+            statement = _copy_into(_table(product), product, extra=())
+            self._copy = self._connection.cursor().copy(statement)
+            self._open, self._product = self._copy.__enter__(), product
+            self._open.write(HEADER)
+        assert self._open is not None
+        self._under_way = self._thread.submit(self._open.write, data)
+
+    def close(self) -> None:
+        """End the COPY."""
+        self._wait()
+        if self._open is None or self._copy is None:
+            return
+        copy, opened = self._copy, self._open
+        self._copy = self._open = self._product = None
+        opened.write(TRAILER)
+        copy.__exit__(None, None, None)
+
+    def abandon(self) -> None:
+        """Give up after an error: the transaction is lost, and so is what was sent."""
+        copy, self._copy, self._open, self._product = self._copy, None, None, None
+        with suppress(psycopg.Error, AbandonedError):
+            self._wait()
+        if copy is not None:
+            with suppress(psycopg.Error, AbandonedError):
+                copy.__exit__(AbandonedError, AbandonedError(), None)
+
+    def _wait(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+
+class AbandonedError(Exception):
+    """Ends a COPY whose transaction is lost."""
 
 
 def taken_instants(
@@ -119,7 +170,7 @@ def merge_samples(
             " select device_id, measured_at, {}, 0 as _order from {} limit 0"
         ).format(_TEMPORARY, sql.SQL(", ").join(columns), _table(product))
     )
-    data = pack(samples, product, with_order=True)
+    data = HEADER + pack(samples, product, with_order=True) + TRAILER
     with connection.cursor().copy(_copy_into(_TEMPORARY, product, extra=("_order",))) as copy:
         copy.write(data)
     select = _first_values if has_repeats(samples) else _all_values

@@ -7,6 +7,7 @@ the rest.
 
 import random
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,11 +30,19 @@ from ingest.registry import RegistryCache
 
 log = get_logger("ingest")
 
-RECEIVE_MAX = 5000
-"""Messages in flight; together with the bytes below it bounds the memory of the process."""
-_BATCH_MESSAGES_MAX = RECEIVE_MAX
-_BATCH_BYTES_MAX = 2 << 20
-_BATCH_AGE_MAX_S = 0.05
+_BATCH_MESSAGES_MAX = 20_000
+_BATCH_BYTES_MAX = 12 << 20
+"""Bounds the memory of the process: what is in flight beyond a batch waits in the socket."""
+RECEIVE_MAX = 2 * _BATCH_MESSAGES_MAX
+"""Messages in flight: a batch that is being stored, and as much that the broker may send meanwhile."""
+_BATCH_AGE_S = 0.02
+"""A batch of this age is stored, unless there is plenty waiting: a larger batch costs each message
+less, since every device of it is noted once."""
+_BATCH_AGE_MAX_S = 0.25
+_SWITCH_S = 0.0001
+"""How long this thread may keep the interpreter from the one that hands samples to the database."""
+_PLENTY_MESSAGES = 500
+"""So many in one read say that more lie behind them."""
 _IDLE_S = 0.5
 _BACK_OFF_S = 0.2
 _BACK_OFF_MAX_S = 5.0
@@ -60,6 +69,7 @@ def run(settings: Settings, *, companion: "type[Worker] | None" = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    sys.setswitchinterval(_SWITCH_S)
     worker = Worker(settings, stop)
     log.info("ingest.started", shards=settings.ingest_shards)
     beside = (
@@ -195,14 +205,15 @@ class Worker:
         if not batch:
             return
         failpoint("ingest.received")
-        ends_s = monotonic_s() + _BATCH_AGE_MAX_S
+        began_s, newest = monotonic_s(), len(batch)
         size = sum(len(arrival.payload) for arrival in batch)
         while len(batch) < _BATCH_MESSAGES_MAX and size < _BATCH_BYTES_MAX:
-            left_s = ends_s - monotonic_s()
-            if left_s <= 0:
+            age_s = monotonic_s() - began_s
+            if age_s >= (_BATCH_AGE_MAX_S if newest >= _PLENTY_MESSAGES else _BATCH_AGE_S):
                 break
-            more = self._session.receive(left_s)
+            more = self._session.receive(max(0.0, _BATCH_AGE_S - age_s))
             batch += more
+            newest = len(more)
             size += sum(len(arrival.payload) for arrival in more)
 
     def _store(self, batch: Sequence[Arrival]) -> Stored | None:

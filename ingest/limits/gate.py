@@ -80,6 +80,14 @@ class Held:
     withheld: Sequence[Withheld] = ()
     notices: Sequence[tuple[str, bytes]] = ()
     """Topic and payload, to be published after the COMMIT."""
+    places: Integers | None = None
+    """In the batch, of what is withheld; None: nothing is."""
+
+    def again(self, admission: Admission) -> "Held":
+        """Return the same verdict about the same messages, checked once more."""
+        if self.places is None:
+            return replace(self, admission=admission)
+        return replace(self, admission=_without(admission, self.places))
 
 
 class Gate:
@@ -153,8 +161,10 @@ class Gate:
             self._withheld(batch, np.flatnonzero(~passed & (messages.device_ids == device)), over)
             for device in np.unique(messages.device_ids[~passed]).tolist()
         ]
+        places = messages.places[~passed]
         return Held(
-            admission=_without(admission, messages.places[~passed]),
+            admission=_without(admission, places),
+            places=places,
             withheld=withheld,
             notices=[_notice(batch, one, now_s=now_s) for one in withheld],
         )

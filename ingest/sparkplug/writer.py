@@ -14,7 +14,7 @@ from gateway.session import Arrival
 from gateway.sparkplug.messages import parse_sparkplug_topic
 from gateway.sparkplug.session import Node
 from ingest import store as ingest_store
-from ingest.batch import BatchWriter, Moment, Stored
+from ingest.batch import BatchWriter, Moment, Piece, Stored
 from ingest.fleet import Advances
 from ingest.limits.gate import Held
 from ingest.registry import RegistryCache
@@ -123,9 +123,9 @@ class _SampleWriter(BatchWriter):
         return stored
 
     def _fill(
-        self, connection: Connection, held: Held, moment: Moment, *, is_merge: bool
+        self, connection: Connection, held: Held, moment: Moment, pieces: Sequence[Piece]
     ) -> Advances:
-        advances = super()._fill(connection, held, moment, is_merge=is_merge)
+        advances = super()._fill(connection, held, moment, pieces)
         self._beside.save(connection)
         return advances
 

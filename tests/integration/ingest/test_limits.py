@@ -5,13 +5,17 @@ import time
 from typing import Any
 
 import mqtt5
+import psycopg
 import pytest
 
 from core.clock import wall_now
 from core.pool import Pool
 from gateway import service as registry
+from gateway.session import Arrival
+from ingest.batch import BatchWriter
 from ingest.limits import gate, service
 from ingest.limits.service import Limit
+from ingest.registry import RegistryCache
 from tests.integration.gateway.client import Device
 from tests.integration.gateway.sheets import SMALL
 from tests.integration.ingest.conftest import NOW_MS, Ingest, message, until
@@ -185,3 +189,25 @@ def test_a_manufacturer_has_a_limit_over_all_its_devices(
 
     assert notice["limit"] == "manufacturer.values"
     assert {breach.name for breach in service.breaches(pool)} == {"Teaworks"}
+
+
+def test_a_batch_that_is_given_again_uses_up_nothing_more(
+    pool: Pool, kettles: Any, tight: None, rows: Any
+) -> None:
+    writer = BatchWriter(RegistryCache())
+    topic = f"fc/{kettles[0].shard}/kettle-0/telemetry"
+    batch = [Arrival(topic, json.dumps(message(seq)).encode(), seq + 1) for seq in range(5)]
+    with pool.connection() as connection, pool.connection() as other:
+        connection.execute("set lock_timeout = '50 ms'")
+        connection.commit()
+        other.execute("lock table ingest.progress in access exclusive mode")
+        for _ in range(4):
+            with pytest.raises(psycopg.OperationalError):
+                writer.write(connection, batch, now=wall_now(), now_s=0.0)
+            connection.rollback()
+        other.rollback()
+
+        stored = writer.write(connection, batch, now=wall_now(), now_s=0.0)
+
+    assert stored.notices == ()
+    assert rows("select count(*) from telemetry.kettle") == [(5,)]

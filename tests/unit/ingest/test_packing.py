@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sheet import parse_sheet
-from ingest.packing import HEADER, TRAILER, has_repeats, pack, pack_integers
+from ingest.packing import has_repeats, pack, pack_integers
 from ingest.records import Columns
 from tests.integration.gateway.sheets import SMALL
 
@@ -27,7 +27,7 @@ def columns(rows: list[tuple[int, int, float, float, float]]) -> Columns:
 
 
 def field_by_field(rows: list[tuple[int, int, float, float, float]], *, with_order: bool) -> bytes:
-    data = HEADER
+    data = b""
     for place, (device, at_ms, *values) in enumerate(rows):
         fields = [struct.pack(">q", device), struct.pack(">q", (at_ms - 946_684_800_000) * 1000)]
         for metric, value in zip(KETTLE.metrics, values, strict=True):
@@ -38,7 +38,7 @@ def field_by_field(rows: list[tuple[int, int, float, float, float]], *, with_ord
         data += struct.pack(">h", len(fields))
         for field in fields:
             data += struct.pack(">i", len(field) or -1) + field
-    return data + TRAILER
+    return data
 
 
 @given(st.lists(_ROW, max_size=6), st.booleans())
