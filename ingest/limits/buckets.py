@@ -22,7 +22,8 @@ from core.product import Allowance
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_START_ROWS = 256
+_WIDTH = 8
+"""Allowances that a sender can have: a sheet may name four of messages and four of values."""
 _HALF = 0.5
 
 
@@ -67,33 +68,44 @@ NOTHING = Taken(withheld=None)
 class Buckets:
     """The buckets of all senders of one sort (devices, or manufacturers).
 
+    Senders of the same sort have few different allowances (a product's), so these are kept once, and a
+    sender is a row of some 90 bytes.
+
     Parameters
     ----------
     kinds_of : callable
         Returns the allowances of a sender, known by its number; asked when it is first heard.
-    kinds_max : int
-        The most allowances a sender can have.
     senders_max : int
         Beyond it those who have been silent for longest are forgotten: their buckets are full.
     """
 
     def __init__(
-        self,
-        kinds_of: Callable[[int], Sequence[Kind]],
-        *,
-        kinds_max: int = 8,
-        senders_max: int = 250_000,
+        self, kinds_of: Callable[[int], Sequence[Kind]], *, senders_max: int = 250_000
     ) -> None:
         self._kinds_of = kinds_of
-        self._kinds_max = kinds_max
         self._senders_max = senders_max
         self.forget()
 
+    def __len__(self) -> int:
+        return len(self._senders)
+
     def forget(self) -> None:
         """Begin anew with full buckets: limits have changed."""
-        self._rows: dict[int, int] = {}
-        self._kinds: list[tuple[Kind, ...]] = []
-        self._grow(_START_ROWS)
+        self._forms = _Forms()
+        self._senders: IntArray = np.empty(0, dtype=np.int64)
+        """Ascending; the rows below belong to them."""
+        self._form: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        self._tokens: FloatArray = np.empty((0, _WIDTH))
+        self._seen_s: FloatArray = np.empty(0)
+        self._blocked_s: FloatArray = np.empty(0)
+        self._met: NDArray[np.int8] = np.empty(0, dtype=np.int8)
+        """Which allowance was met last; -1: the sender is not over any."""
+
+    def unknown(self, senders: IntArray) -> IntArray:
+        """Return the senders that have no bucket yet, each once."""
+        unique = np.unique(senders)
+        _, is_known = self._find(unique)
+        return unique[~is_known]
 
     def take(self, senders: IntArray, values: IntArray, *, now_s: float) -> Taken:
         """Take a batch, and say what is more than allowed.
@@ -110,12 +122,14 @@ class Buckets:
         if not len(senders):
             return NOTHING
         unique, place, counts = np.unique(senders, return_inverse=True, return_counts=True)
-        rows = self._find_rows(unique, now_s=now_s)
+        rows = self._rows(unique, now_s=now_s)
+        forms = self._form[rows]
         sums = np.bincount(place, weights=values, minlength=len(unique))
-        cost = np.where(self._is_value[rows], sums[:, None], counts[:, None].astype(np.float64))
-        self._refill(rows, now_s=now_s)
-        tokens = self._tokens[rows]
-        fits = (tokens >= cost).all(axis=1) & (self._blocked_s[rows] <= now_s)
+        cost = np.where(
+            self._forms.is_value[forms], sums[:, None], counts[:, None].astype(np.float64)
+        )
+        self._refill(rows, forms, now_s=now_s)
+        fits = (self._tokens[rows] >= cost).all(axis=1) & (self._blocked_s[rows] <= now_s)
         self._tokens[rows[fits]] -= cost[fits]
         relieved = self._relieve(unique[fits], rows[fits])
         if fits.all():
@@ -123,46 +137,40 @@ class Buckets:
         withheld = np.zeros(len(senders), dtype=np.bool_)
         overruns: list[Overrun] = []
         for i in np.flatnonzero(~fits):
-            messages = np.flatnonzero(place == i)
-            overruns += self._take_one_by_one(
-                int(unique[i]), int(rows[i]), messages, values, withheld, now_s=now_s
+            sender = _Sender(
+                number=int(unique[i]), row=int(rows[i]), messages=np.flatnonzero(place == i)
             )
+            overruns += self._take_one_by_one(sender, values, withheld, now_s=now_s)
         return Taken(withheld=withheld, overruns=tuple(overruns), relieved=relieved)
 
-    def _take_one_by_one(  # noqa: PLR0913 - one sender's part of a batch
-        self,
-        sender: int,
-        row: int,
-        messages: IntArray,
-        values: IntArray,
-        withheld: NDArray[np.bool_],
-        *,
-        now_s: float,
+    def _take_one_by_one(
+        self, sender: "_Sender", values: IntArray, withheld: NDArray[np.bool_], *, now_s: float
     ) -> list[Overrun]:
         """Take the messages of a sender until the first that does not fit."""
-        kinds = self._kinds[row]
-        is_value, full = self._is_value[row, : len(kinds)], self._full[row, : len(kinds)]
-        tokens = self._tokens[row, : len(kinds)]
-        was_over = bool(self._is_over[row])
+        row, form = sender.row, int(self._form[sender.row])
+        is_value, full = self._forms.is_value[form], self._forms.full[form]
+        tokens = self._tokens[row]
+        was_over = self._met[row] >= 0
         first = 0
         if self._blocked_s[row] <= now_s:
-            for message in messages:
+            for message in sender.messages:
                 cost = np.where(is_value, float(values[message]), 1.0)
                 short = tokens < np.minimum(cost, full)
                 if short.any():
-                    self._block(row, int(np.argmax(self._wait_s(row) * short)), now_s=now_s)
+                    wait_s = self._wait_s(row, form)
+                    self._met[row] = int(np.argmax(np.where(short, wait_s, -1.0)))
+                    self._blocked_s[row] = now_s + wait_s.max()
                     break
                 tokens -= cost
                 first += 1
-        held = messages[first:]
+        held = sender.messages[first:]
         if not len(held):
             return []
         withheld[held] = True
-        self._is_over[row] = True
         return [
             Overrun(
-                sender=sender,
-                kind=kinds[int(self._met[row])],
+                sender=sender.number,
+                kind=self._forms.kinds[form][int(self._met[row])],
                 is_new=not was_over,
                 messages=len(held),
                 values=int(values[held].sum()),
@@ -170,104 +178,101 @@ class Buckets:
             )
         ]
 
-    def _block(self, row: int, kind: int, *, now_s: float) -> None:
-        self._met[row] = kind
-        self._blocked_s[row] = now_s + self._wait_s(row).max()
-
-    def _wait_s(self, row: int) -> FloatArray:
+    def _wait_s(self, row: int, form: int) -> FloatArray:
         """How long until each bucket of a sender is half full."""
-        number = len(self._kinds[row])
-        full, rate = self._full[row, :number], self._rate[row, :number]
-        return np.maximum(_HALF * full - self._tokens[row, :number], 0.0) / rate
+        full, rate = self._forms.full[form], self._forms.rate[form]
+        is_there = np.isfinite(full)
+        lacks = np.maximum(_HALF * np.where(is_there, full, 0.0) - self._tokens[row], 0.0)
+        return np.where(is_there, lacks / np.where(is_there, rate, 1.0), 0.0)
 
-    def _refill(self, rows: IntArray, *, now_s: float) -> None:
+    def _refill(self, rows: IntArray, forms: NDArray[np.int32], *, now_s: float) -> None:
         passed_s = np.maximum(now_s - self._seen_s[rows], 0.0)
-        tokens = self._tokens[rows] + self._rate[rows] * passed_s[:, None]
-        self._tokens[rows] = np.minimum(tokens, self._full[rows])
+        tokens = self._tokens[rows] + self._forms.rate[forms] * passed_s[:, None]
+        self._tokens[rows] = np.minimum(tokens, self._forms.full[forms])
         self._seen_s[rows] = np.maximum(now_s, self._seen_s[rows])
 
     def _relieve(self, senders: IntArray, rows: IntArray) -> tuple[int, ...]:
-        over = self._is_over[rows]
+        over = self._met[rows] >= 0
         if not over.any():
             return ()
-        self._is_over[rows[over]] = False
+        self._met[rows[over]] = -1
         return tuple(int(sender) for sender in senders[over])
 
-    def _find_rows(self, senders: IntArray, *, now_s: float) -> IntArray:
-        known = self._rows
-        try:
-            rows = [known[sender] for sender in senders.tolist()]
-        except KeyError:
-            if len(known) + len(senders) > self._senders_max:
-                self._forget_silent()
-                known = self._rows
-            rows = [self._row_of(sender, now_s=now_s) for sender in senders.tolist()]
-        return np.array(rows, dtype=np.int64)
+    def _find(self, unique: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
+        """Return where each sender stands or belongs, and whether it is there."""
+        rows = np.searchsorted(self._senders, unique)
+        if not len(self._senders):
+            return rows, np.zeros(len(unique), dtype=np.bool_)
+        return rows, self._senders[np.minimum(rows, len(self._senders) - 1)] == unique
 
-    def _row_of(self, sender: int, *, now_s: float) -> int:
-        row = self._rows.get(sender)
-        if row is not None:
-            return row
-        row = len(self._kinds)
-        if row == len(self._seen_s):
-            self._grow(2 * row)
-        kinds = tuple(self._kinds_of(sender))[: self._kinds_max]
-        self._rows[sender] = row
-        self._kinds.append(kinds)
-        number = len(kinds)
-        amounts = [kind.allowance.amount for kind in kinds]
-        self._full[row, :number] = amounts
-        self._tokens[row, :number] = amounts
-        self._rate[row, :number] = [
-            k.allowance.amount / k.allowance.per.total_seconds() for k in kinds
-        ]
-        self._is_value[row, :number] = [kind.counts == "values" for kind in kinds]
-        self._seen_s[row] = now_s
-        return row
+    def _rows(self, unique: IntArray, *, now_s: float) -> IntArray:
+        rows, is_known = self._find(unique)
+        if is_known.all():
+            return rows
+        if len(self._senders) + int((~is_known).sum()) > self._senders_max:
+            self._forget_silent()
+            rows, is_known = self._find(unique)
+        new = unique[~is_known]
+        forms = [self._forms.of(self._kinds_of(sender)) for sender in new.tolist()]
+        self._insert(rows[~is_known], new, np.array(forms, dtype=np.int32), now_s=now_s)
+        return np.searchsorted(self._senders, unique)
 
-    def _grow(self, size: int) -> None:
-        """Make room; what is not used is a bucket without a bottom."""
-        old = len(self._kinds)
-        width = self._kinds_max
-
-        def grown(name: str, fill: float, *, kind: type, wide: bool) -> NDArray[np.generic]:
-            array: NDArray[np.generic] = np.full((size, width) if wide else size, fill, dtype=kind)
-            if old:
-                array[:old] = getattr(self, name)[:old]
-            return array
-
-        inf = np.inf
-        self._full: FloatArray = grown("_full", inf, kind=np.float64, wide=True)  # type: ignore[assignment]
-        self._tokens: FloatArray = grown("_tokens", inf, kind=np.float64, wide=True)  # type: ignore[assignment]
-        self._rate: FloatArray = grown("_rate", 0.0, kind=np.float64, wide=True)  # type: ignore[assignment]
-        self._is_value: NDArray[np.bool_] = grown("_is_value", 0, kind=np.bool_, wide=True)  # type: ignore[assignment]
-        self._seen_s: FloatArray = grown("_seen_s", 0.0, kind=np.float64, wide=False)  # type: ignore[assignment]
-        self._blocked_s: FloatArray = grown("_blocked_s", -inf, kind=np.float64, wide=False)  # type: ignore[assignment]
-        self._is_over: NDArray[np.bool_] = grown("_is_over", 0, kind=np.bool_, wide=False)  # type: ignore[assignment]
-        self._met: IntArray = grown("_met", 0, kind=np.int64, wide=False)  # type: ignore[assignment]
+    def _insert(
+        self, at: IntArray, senders: IntArray, forms: NDArray[np.int32], *, now_s: float
+    ) -> None:
+        self._senders = np.insert(self._senders, at, senders)
+        self._form = np.insert(self._form, at, forms)
+        self._tokens = np.insert(self._tokens, at, self._forms.full[forms], axis=0)
+        self._seen_s = np.insert(self._seen_s, at, now_s)
+        self._blocked_s = np.insert(self._blocked_s, at, -np.inf)
+        self._met = np.insert(self._met, at, -1)
 
     def _forget_silent(self) -> None:
         """Keep the half that was heard last; those who are over a limit stay in any case."""
-        number = len(self._kinds)
-        middle = np.median(self._seen_s[:number])
-        keep = np.flatnonzero((self._seen_s[:number] >= middle) | self._is_over[:number])
-        if len(keep) == number:  # all were heard at once: all begin anew
-            keep = keep[self._is_over[:number][keep]]
-        by_row = {row: sender for sender, row in self._rows.items()}
-        self._kinds = [self._kinds[row] for row in keep]
-        self._rows = {by_row[int(row)]: place for place, row in enumerate(keep)}
-        for name in (
-            "_full",
-            "_tokens",
-            "_rate",
-            "_is_value",
-            "_seen_s",
-            "_blocked_s",
-            "_is_over",
-            "_met",
-        ):
-            setattr(self, name, getattr(self, name)[keep])
-        self._grow(max(_START_ROWS, 2 * len(keep)))
+        is_over = self._met >= 0
+        keep = (self._seen_s > np.median(self._seen_s)) | is_over
+        self._senders, self._form = self._senders[keep], self._form[keep]
+        self._tokens, self._seen_s = self._tokens[keep], self._seen_s[keep]
+        self._blocked_s, self._met = self._blocked_s[keep], self._met[keep]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sender:
+    """One sender's part of a batch."""
+
+    number: int
+    row: int
+    messages: NDArray[np.intp]
+
+
+class _Forms:
+    """The different sets of allowances that senders have. What a set lacks is a bucket without a bottom."""
+
+    def __init__(self) -> None:
+        self.kinds: list[tuple[Kind, ...]] = []
+        self.full: FloatArray = np.empty((0, _WIDTH))
+        self.rate: FloatArray = np.empty((0, _WIDTH))
+        self.is_value: NDArray[np.bool_] = np.empty((0, _WIDTH), dtype=np.bool_)
+        self._known: dict[tuple[Kind, ...], int] = {}
+
+    def of(self, kinds: Sequence[Kind]) -> int:
+        """Return the number of a set."""
+        key = tuple(kinds)[:_WIDTH]
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        full, rate = np.full(_WIDTH, np.inf), np.zeros(_WIDTH)
+        is_value = np.zeros(_WIDTH, dtype=np.bool_)
+        for i, kind in enumerate(key):
+            full[i] = kind.allowance.amount
+            rate[i] = kind.allowance.amount / kind.allowance.per.total_seconds()
+            is_value[i] = kind.counts == "values"
+        self.full = np.vstack((self.full, full))
+        self.rate = np.vstack((self.rate, rate))
+        self.is_value = np.vstack((self.is_value, is_value))
+        self.kinds.append(key)
+        self._known[key] = len(self.kinds) - 1
+        return self._known[key]
 
 
 def kinds_of_allowances(

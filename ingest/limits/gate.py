@@ -36,7 +36,6 @@ log = get_logger("ingest")
 LETTERS_A_DAY = 10_000
 """Messages without a number that are kept of one device in a day because of a limit."""
 _REFRESH_EVERY_S = 5.0
-_KINDS_MAX = 8
 
 
 class Registry(Protocol):
@@ -104,12 +103,13 @@ class Gate:
         self._registry = registry
         self._share = share
         self._products: dict[str, Product] = {}
-        self._product_of: dict[int, str] = {}
+        self._new: dict[int, str] = {}
+        """Products of the devices of this batch that have no buckets yet."""
         self._own: dict[str, dict[tuple[int, str], str]] = {"device": {}, "manufacturer": {}}
         self._manufacturers: dict[str, int] = {}
         self._refreshed_s = float("-inf")
-        self._devices = Buckets(self._device_kinds, kinds_max=_KINDS_MAX)
-        self._makers = Buckets(self._manufacturer_kinds, kinds_max=_KINDS_MAX)
+        self._devices = Buckets(self._device_kinds)
+        self._makers = Buckets(self._manufacturer_kinds)
 
     def refresh(
         self, connection: Connection, products: Mapping[str, Product], *, now_s: float
@@ -127,7 +127,6 @@ class Gate:
         if (own, manufacturers) != (self._own, self._manufacturers) or is_new:
             self._devices.forget()
             self._makers.forget()
-            self._product_of.clear()
         self._products = dict(products)
         self._own, self._manufacturers, self._refreshed_s = own, manufacturers, now_s
 
@@ -143,18 +142,19 @@ class Gate:
         messages = admission.messages
         if not len(messages):
             return Held(admission=admission)
-        products = self._note_products(messages, arrivals)
+        self._new = self._products_of_new(messages, arrivals)
         taken = self._devices.take(messages.device_ids, messages.values, now_s=now_s)
         passed = np.ones(len(messages), dtype=np.bool_)
         if taken.withheld is not None:
             passed &= ~taken.withheld
-        makers = self._take_makers(products, messages, passed, now_s=now_s)
+        maker_ids = self._makers_of(messages, arrivals)
+        makers = self._take_makers(maker_ids, messages, passed, now_s=now_s)
         for subject, found in (("device", taken), ("manufacturer", makers)):
             for sender in found.relieved:
                 log.info("limit.kept_again", subject=subject, subject_id=sender)
         if passed.all():
             return Held(admission=admission)
-        batch = _Batch(arrivals=arrivals, messages=messages, products=products, now=now)
+        batch = _Batch(arrivals=arrivals, messages=messages, maker_ids=maker_ids, now=now)
         over = {("device", o.sender): o for o in taken.overruns}
         over |= {("manufacturer", o.sender): o for o in makers.overruns}
         withheld = [
@@ -169,37 +169,44 @@ class Gate:
             notices=[_notice(batch, one, now_s=now_s) for one in withheld],
         )
 
-    def _note_products(self, messages: Messages, arrivals: Sequence[Arrival]) -> list[str]:
-        known = self._product_of
-        found = []
-        for place, device_id in zip(
-            messages.places.tolist(), messages.device_ids.tolist(), strict=True
-        ):
-            product = known.get(device_id)
-            if product is None:
-                device = self._registry.device_of(arrivals[place].topic)
-                product = known[device_id] = device.product if device else ""
-            found.append(product)
-        return found
+    def _products_of_new(self, messages: Messages, arrivals: Sequence[Arrival]) -> dict[int, str]:
+        new = self._devices.unknown(messages.device_ids)
+        if not len(new):
+            return {}
+        rows = np.flatnonzero(np.isin(messages.device_ids, new))
+        return {
+            device: self._product_at(arrivals[place])
+            for device, place in zip(
+                messages.device_ids[rows].tolist(), messages.places[rows].tolist(), strict=True
+            )
+        }
+
+    def _product_at(self, arrival: Arrival) -> str:
+        device = self._registry.device_of(arrival.topic)
+        return device.product if device else ""
+
+    def _makers_of(self, messages: Messages, arrivals: Sequence[Arrival]) -> Integers:
+        """Return whose each message is; where there is one manufacturer, nobody needs to look."""
+        makers = set(self._manufacturers.values())
+        if len(makers) <= 1:
+            return np.full(len(messages), next(iter(makers), 0), dtype=np.int64)
+        number = self._manufacturers
+        found = [
+            number.get(self._product_at(arrivals[place]), 0) for place in messages.places.tolist()
+        ]
+        return np.array(found, dtype=np.int64)
 
     def _take_makers(
         self,
-        products: Sequence[str],
+        maker_ids: Integers,
         messages: Messages,
         passed: NDArray[np.bool_],
         *,
         now_s: float,
     ) -> Taken:
         """Count what the devices' own limits let pass; changes `passed`."""
-        number = {name: self._manufacturers.get(name, 0) for name in set(products)}
         places = np.flatnonzero(passed)
-        if len(number) == 1:
-            senders = np.full(len(places), next(iter(number.values())), dtype=np.int64)
-        else:
-            senders = np.array(
-                [number[products[place]] for place in places.tolist()], dtype=np.int64
-            )
-        taken = self._makers.take(senders, messages.values[places], now_s=now_s)
+        taken = self._makers.take(maker_ids[places], messages.values[places], now_s=now_s)
         if taken.withheld is not None:
             passed[places[taken.withheld]] = False
         return taken
@@ -209,7 +216,7 @@ class Gate:
     ) -> Withheld:
         messages = batch.messages
         device = int(messages.device_ids[which[0]])
-        maker = self._manufacturers.get(batch.products[int(which[0])], 0)
+        maker = int(batch.maker_ids[which[0]])
         subject = "device" if ("device", device) in over else "manufacturer"
         overrun = over[subject, device if subject == "device" else maker]
         mute = which[messages.boots[which] == NO_BOOT]
@@ -225,7 +232,7 @@ class Gate:
         )
 
     def _device_kinds(self, device_id: int) -> Sequence[Kind]:
-        product = self._products.get(self._product_of.get(device_id, ""))
+        product = self._products.get(self._new.get(device_id, ""))
         if product is None:
             return ()
         limits = product.limits
@@ -271,7 +278,7 @@ class _Batch:
 
     arrivals: Sequence[Arrival]
     messages: Messages
-    products: Sequence[str]
+    maker_ids: Integers
     now: datetime
 
     def letter(self, place: int, limit: str) -> Refused:

@@ -99,7 +99,7 @@ def test_senders_beyond_the_room_are_forgotten_but_not_those_over_a_limit() -> N
     for sender in range(1000, 3000):
         take(buckets, [sender], now_s=0.01 + sender / 1e6)
 
-    assert len(buckets._rows) <= 101
+    assert len(buckets) <= 101
     assert passed(take(buckets, [7], now_s=0.02), 1) == 0
 
 
