@@ -40,6 +40,8 @@ _MISC_EVERY_S = 5.0
 _NO_SUBSCRIBER, _NOT_AUTHORIZED = 0x10, 0x87
 _FAILURE_FROM = 0x80
 _REFUSED_WAIT_S = 60.0
+GREET_EVERY_S = 900.0
+"""A birth on its way may be lost without a word, as when the broker was restarted just before."""
 _BIRTH = "birth"
 _LIMIT_WAIT_MAX_S = 3600.0
 RESTART_S = (0.3, 1.0)
@@ -224,8 +226,8 @@ class DeviceClient:
         self._wait_and_start_over(f"over the limit {limit[:64]}", wait_s)
 
     def _greet(self) -> None:
-        """Say what the device is; again later if nobody takes it, since nothing else tells so."""
-        self._greet_s = float("inf")
+        """Say what the device is; now and then again, since nothing else tells that one got lost."""
+        self._greet_s = self._now_s + self._rng.uniform(0.5, 1.0) * GREET_EVERY_S
         birth: dict[str, object] = {
             "boot": self.boot,
             "firmware": self.firmware,

@@ -49,7 +49,8 @@ class Rig:
 
     def until(self, condition, *, seconds=60):
         self.courier.run(seconds, until=condition)
-        assert condition()
+        client = self.courier.clients[self.identity.name]
+        assert condition(), f"connected {client.is_connected}, boot {client.boot}: {client.problem}"
 
     def crash(self):
         """End without a goodbye, as a power cut does."""
