@@ -65,3 +65,14 @@ def hear(device: Device, kind: str) -> dict[str, Any]:
                 found: dict[str, Any] = json.loads(packet.payload)
                 return found
         device.received.append(device.read(mqtt5.PublishPacket))
+
+
+def be_born_until(device: Device, boot: int, holds: Callable[[], object], *, what: str) -> None:
+    """Say a birth again and again: the broker drops one that comes before the gateway is back, if it
+    was restarted and has read its access list anew in between."""
+
+    def is_so() -> object:
+        say(device, "birth", {"boot": boot, "firmware": "1", "product": "kettle"})
+        return holds()
+
+    wait_until(is_so, what=what)

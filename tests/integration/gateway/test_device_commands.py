@@ -21,7 +21,7 @@ from gateway.device_commands.desk import CommandDesk
 from gateway.device_commands.records import Command, CommandDraft
 from gateway.records import DeviceCredential, DeviceDraft
 from tests.integration.gateway.client import Device
-from tests.integration.gateway.running import hear, running_gateway, say, wait_until
+from tests.integration.gateway.running import be_born_until, hear, running_gateway, say, wait_until
 from tests.integration.gateway.sheets import SMALL
 
 OBEDIENT = (
@@ -253,8 +253,7 @@ def test_a_command_survives_a_gateway_that_is_killed_between_commit_and_publish(
     with Device.of(broker, ada) as device:
         device.subscribe(device.topic("command"))
         with running_gateway(runtime_settings, failpoint="gateway.after_commit:kill:1") as dying:
-            say(device, "birth", {"boot": 1001})
-            assert dying.wait(timeout=60) == -9
+            be_born_until(device, 1001, lambda: dying.poll() == -9, what="the gateway dies")
         assert now_is(pool, given).state == "sent"
         assert device.hears_nothing(probe=device.topic("stored"))
 

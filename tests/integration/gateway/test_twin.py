@@ -20,7 +20,7 @@ from gateway.twin import service as twin
 from gateway.twin.desk import TwinDesk
 from gateway.twin.records import Configuration
 from tests.integration.gateway.client import Device
-from tests.integration.gateway.running import hear, running_gateway, say, wait_until
+from tests.integration.gateway.running import be_born_until, hear, running_gateway, say, wait_until
 from tests.integration.gateway.sheets import SMALL
 
 SETTABLE = (
@@ -230,8 +230,7 @@ def test_a_device_hears_a_change_at_once_and_after_a_gateway_that_was_killed(
     with Device.of(broker, ada) as device:
         device.subscribe(device.topic("config"))
         with running_gateway(runtime_settings, failpoint="gateway.after_commit:kill:1") as dying:
-            say(device, "birth", {"boot": 1001, "firmware": "1", "product": "kettle"})
-            assert dying.wait(timeout=60) == -9
+            be_born_until(device, 1001, lambda: dying.poll() == -9, what="the gateway dies")
 
         with running_gateway(runtime_settings):
             first = hear(device, "config")
