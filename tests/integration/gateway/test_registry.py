@@ -31,6 +31,11 @@ def test_a_product_gets_a_wide_table_with_its_units(pool: Pool) -> None:
         assert connection.execute(_COLUMNS).fetchall() == [
             ("device_id", "bigint", None),
             ("measured_at", "timestamp with time zone", None),
+            (
+                "_flags",
+                "smallint",
+                "null: nothing to say; 1: the time is the platform's, the device's clock was off",
+            ),
             ("water_c", "real", "°C"),
             ("power_w", "real", "W"),
             ("boils", "double precision", None),

@@ -12,6 +12,7 @@ from core.units import to_epoch_ms
 from gateway.codecs import CodecError, decode
 from gateway.session import Arrival
 from gateway.sheet import parse_sheet
+from ingest.clocks import shift
 from ingest.door import Door, admit
 from ingest.judge import fault_of
 from ingest.records import NO_BOOT, Admission, Device, Refusal
@@ -198,6 +199,12 @@ def test_the_quick_way_in_takes_exactly_what_the_codec_and_the_judge_take(
         assert [r.reason for r in admission.refused] == [Refusal.UNREADABLE]
         return
     fault = fault_of(message, product, now_ms=NOW_MS)
+    if fault is not None and fault.reason in (Refusal.TOO_OLD, Refusal.IN_FUTURE):
+        moved = shift(message, product, now_ms=NOW_MS)
+        assert [one.digest for one in admission.shifted] == ([moved.digest] if moved else [])
+        if moved:
+            assert admission.refused == []
+            return
     assert [(r.reason, r.detail) for r in admission.refused] == ([fault] if fault else [])
     if fault is None:
         columns = admission.columns["kettle"]
