@@ -108,9 +108,7 @@ class Throttle:
         with self._lock:
             full = [key for key in keys if len(self._recent(key, now)) >= self._tries_max]
             if full:
-                raise ThrottledError(
-                    "too many attempts to sign in", hint="wait a minute, then try again"
-                )
+                raise ThrottledError("too many attempts", hint="wait a minute, then try again")
             for key in keys:
                 self._tries[key].append(now)
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from api.records import DeviceRow, Learning, NeedyPart, Part
+from core.product import Product
 
 LEVEL = {
     "ok": "Healthy",
@@ -181,6 +182,12 @@ def reporting(device: DeviceRow) -> tuple[str, str, str]:
     return "none", "radio", "Silent"
 
 
+def titles(product: Product) -> dict[str, str]:
+    """What the settings and commands of a product are called, by the names that devices know."""
+    settings = {setting.name: setting.title for setting in product.settings}
+    return settings | {command.name: command.title for command in product.commands}
+
+
 def clock_off(ahead: timedelta) -> str:
     """Say how far off a clock is: "3 h 12 min fast"."""
     seconds = abs(ahead.total_seconds())
@@ -195,15 +202,15 @@ def clock_off(ahead: timedelta) -> str:
 
 
 def actor(name: str) -> str:
-    """Who did something, as a history keeps it, in words."""
+    """Who did something, as a history keeps it, in words that follow a "by"."""
     kind, _, _rest = name.partition(":")
     return {
         "forecare": "Forecare",
-        "owner": "The owner",
-        "technician": "The technician",
-        "manufacturer": "The manufacturer",
-        "operator": "Somebody at the command line",
-        "link": "The owner, by the link in the message",
+        "owner": "the owner",
+        "technician": "the technician",
+        "manufacturer": "the manufacturer",
+        "operator": "somebody at the command line",
+        "link": "the owner, by the link in the message",
     }.get(kind, name)
 
 

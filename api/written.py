@@ -119,11 +119,27 @@ def json_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def pairs(document: Mapping[str, object]) -> str:
+def pairs(document: Mapping[str, object], titles: Mapping[str, str] | None = None) -> str:
     """Write the entries of a document on one line; null is what was given back."""
+    named = titles or {}
     return ", ".join(
-        f"{key} given back" if value is None else f"{key} = {json_text(value)}"
+        f"{named.get(key, key)} given back"
+        if value is None
+        else f"{named.get(key, key)} = {json_text(value)}"
         for key, value in document.items()
+    )
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital letter and leave the rest, where names and units are, as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def code_spans(text: str) -> Markup:
+    """Set what stands between backticks as code, as the hints of errors write commands."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part
+        for index, part in enumerate(text.split("`"))
     )
 
 

@@ -90,7 +90,7 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
     commands = device_commands.commands(context.pool, device=name, limit=1) if is_ours else []
     now = device.event_now or context.clock()
     clock = ingest.clock(context.pool, device=name)
-    met = limits.breaches(context.pool, device=name, limit=1)
+    met = limits.breaches(context.pool, device=name, limit=1) if is_ours else []
     return render(
         request,
         "device.html",

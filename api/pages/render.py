@@ -69,6 +69,8 @@ def _environment() -> Environment:
         json_block=written.json_block,
         json_text=written.json_text,
         pairs=written.pairs,
+        sentence=written.sentence,
+        code_spans=written.code_spans,
     )
     return environment
 

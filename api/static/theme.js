@@ -9,4 +9,9 @@
     try { localStorage.setItem("theme", root.dataset.theme); } catch { /* private mode */ }
     document.dispatchEvent(new Event("theme"));
   });
+  // Nobody should have to know what a time zone is called.
+  document.addEventListener("DOMContentLoaded", () => {
+    const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    for (const field of document.querySelectorAll("[data-own-timezone]")) field.value ||= own || "";
+  });
 })();

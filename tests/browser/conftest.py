@@ -1,13 +1,18 @@
 """Pages in a real browser: Debian's Chromium. Run by `make browser`, not by `make test`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+import psycopg
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.integration.api.conftest import seeded, shown, site
+from core.runtime import service as runtime
+from tests.fixtures.controls import seed_codes, seed_controls
+from tests.fixtures.site import EVENT_NOW, Seeded, Site, open_site
+from tests.integration.api.conftest import copied, seeded, settings_of, site
 
-__all__ = ["seeded", "shown", "site"]
+__all__ = ["seeded", "site"]
 
 _CHROMIUM = "/usr/bin/chromium"
 
@@ -31,3 +36,17 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def shown(
+    servers: runtime.Endpoints, seeded: Seeded, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The application with all that pages can show; no test may change it."""
+    with copied(servers, seeded.database) as url:
+        settings = settings_of(servers, url, tmp_path_factory.mktemp("shown") / "inbox")
+        with psycopg.connect(url) as connection:
+            seed_controls(connection, seeded.fleet, wall=EVENT_NOW)
+        codes = seed_codes(settings, seeded.fleet, now=EVENT_NOW)
+        with open_site(settings, seeded.fleet) as opened:
+            yield replace(opened, codes=codes)
