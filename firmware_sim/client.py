@@ -2,8 +2,9 @@
 
 A device keeps at most a window of messages on their way. When nothing has been confirmed for the
 time-out, or after a reconnect, it starts over at the oldest message of its spool, under the same
-numbers. A PUBACK is flow control and never empties the spool. What the platform wants of the device
-besides its samples goes to its controller, if it has one.
+numbers. A PUBACK is flow control and never empties the spool, unless the device speaks a format
+without numbers, for which there is no `stored`. What the platform wants of the device besides its
+samples goes to its controller, if it has one.
 """
 
 import selectors
@@ -27,8 +28,9 @@ from firmware_sim import log
 from firmware_sim.backoff import full_jitter_s
 from firmware_sim.clock import wall_s
 from firmware_sim.controller import HEARS, Controller
+from firmware_sim.dialects import JSON, Dialect
 from firmware_sim.errors import SimulatorError
-from firmware_sim.payload import MESSAGE_BYTES_MAX, compose
+from firmware_sim.payload import MESSAGE_BYTES_MAX
 from firmware_sim.said import Said, say
 from firmware_sim.spool import Spool
 from firmware_sim.tls import TlsFiles
@@ -95,6 +97,7 @@ class DeviceClient:
         confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
         controller: Controller | None = None,
         tls: TlsFiles | None = None,
+        dialect: Dialect = JSON,
     ) -> None:
         self.identity = identity
         self.is_held = False
@@ -110,6 +113,7 @@ class DeviceClient:
         self._confirm_timeout_s = confirm_timeout_s
         self._controller = controller
         self._tls = tls
+        self._dialect = dialect
         self._greet_s = float("inf")
         self._receipts: dict[int, str] = {}
         """Packet ids of messages of the controller that the broker has not acknowledged."""
@@ -121,6 +125,8 @@ class DeviceClient:
         self._now_s = 0.0
         self._misc_s = 0.0
         self._on_the_way: deque[tuple[int, int]] = deque()
+        self._unnumbered: dict[int, tuple[int, int]] = {}
+        """Packet ids of messages on their way that only a PUBACK can confirm."""
         self._cursor = (-1, -1)
         self._is_drained = False
         self._progress_s = 0.0
@@ -181,7 +187,9 @@ class DeviceClient:
             low = self._low.setdefault(message.boot, message.seq)
             if message.seq < low:
                 continue  # confirmed a moment ago, about to leave the spool
-            payload = compose(message.body, boot=message.boot, seq=message.seq, low=low)
+            payload = self._dialect.message(
+                message.body, boot=message.boot, seq=message.seq, low=low
+            )
             if len(payload) > MESSAGE_BYTES_MAX:
                 raise SimulatorError(
                     f"{self.identity.name}: a spooled message is too large to send"
@@ -190,7 +198,9 @@ class DeviceClient:
                 self._progress_s = self._now_s
             self._on_the_way.append(self._cursor)
             assert self._paho is not None
-            self._paho.publish(f"{self._base}/telemetry", payload, qos=1)
+            sent = self._paho.publish(f"{self._base}/telemetry", payload, qos=1)
+            if not self._dialect.has_numbers:
+                self._unnumbered[sent.mid] = self._cursor
 
     def on_stored(self, payload: bytes | bytearray) -> None:
         """Take the platform's word that messages are committed."""
@@ -202,6 +212,9 @@ class DeviceClient:
             return
         if boot > self.boot or seq < self._low.get(boot, 0):
             return
+        self._confirm(boot, seq)
+
+    def _confirm(self, boot: int, seq: int) -> None:
         self._low[boot] = seq + 1
         self._spool.confirm(self.identity.name, boot=boot, seq=seq)
         oldest = self._on_the_way[0] if self._on_the_way else None
@@ -340,6 +353,7 @@ class DeviceClient:
             self._on_receipt(receipt, is_taken=value == 0)
             return
         if value == 0:
+            self._on_taken(mid)
             return
         if value == _NO_SUBSCRIBER:
             self._wait_and_start_over("nobody takes telemetry", full_jitter_s(self._rng, attempt=3))
@@ -349,6 +363,13 @@ class DeviceClient:
             self._attempt += 1
             wait_s = full_jitter_s(self._rng, attempt=self._attempt)
             self._wait_and_start_over(f"the broker refused a message: {reason}", wait_s)
+
+    def _on_taken(self, mid: int) -> None:
+        """Let go of an unnumbered message, with which all before it were taken: what was refused has
+        begun all over. Told in order (MQTT 5, 4.6)."""
+        place = self._unnumbered.pop(mid, None)
+        if place is not None:
+            self._confirm(*place)
 
     def _on_receipt(self, receipt: str, *, is_taken: bool) -> None:
         """What nobody took is said again: after the next connect, or together with the birth."""
@@ -368,6 +389,7 @@ class DeviceClient:
     def _start_over(self) -> None:
         """Begin again at the oldest message that is not confirmed."""
         self._on_the_way.clear()
+        self._unnumbered.clear()
         self._cursor = (-1, -1)
         self._is_drained = False
         self._progress_s = self._now_s

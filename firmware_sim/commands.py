@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from firmware_sim import log
 from firmware_sim.client import parse_address
 from firmware_sim.clock import monotonic_s, pause, wall_s
+from firmware_sim.dialects import parse_dialects
 from firmware_sim.errors import SimulatorError, UnreachableError
 from firmware_sim.first_contact import (
     Contact,
@@ -91,6 +92,10 @@ _PROVISION_WAIT_S = 60.0
     " their owners only one books a visit.",
 )  # fmt: skip
 @click.option(
+    "--speak", default="json", show_default=True, metavar="LIST",
+    help="What the devices send, dealt out over the fleet: json, senml (SenML JSON), cbor (SenML CBOR).",
+)  # fmt: skip
+@click.option(
     "--firmware-key", type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Public key (PEM) with which the devices check firmware; without one they take no update.",
 )  # fmt: skip
@@ -129,6 +134,7 @@ def simulate(
     sheets: Path,
     live: bool,
     ahead: int,
+    speak: str,
     firmware_key: Path | None,
     provision_url: str,
     provision_keys: tuple[str, ...],
@@ -150,6 +156,7 @@ def simulate(
     forecare simulate --devices 10 --days 14 --speed max
     forecare account add you@example.com --role manufacturer
     forecare simulate --devices 10 --email you@example.com --password …
+    forecare simulate --devices 10 --speak json,json,senml,cbor
     """
     around = surroundings(os.environ)
     api_url = api_url or around.api_url
@@ -160,8 +167,10 @@ def simulate(
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_one(directory):
         files = Files(directory=directory)
-        state = load_state(files.state) or _new_state(devices, days, seed, wanted, ahead)
-        _check_same(state, devices, days, seed, wanted, ahead)
+        given = _new_state(devices, days, seed, wanted, ahead)
+        given.speak = parse_dialects(speak)
+        state = load_state(files.state) or given
+        _check_same(state, given)
         fleet = _fleet_of(state)
         api = Api(api_url, email=who.email, password=who.password, timeout_s=60)
         keys = parse_product_keys(provision_keys)
@@ -228,13 +237,14 @@ def _new_state(devices: int, days: float, seed: int, products: list[str], ahead:
     )
 
 
-def _check_same(
-    state: State, devices: int, days: float, seed: int, products: list[str], ahead: int
-) -> None:
-    was = (state.devices, state.days, state.seed, state.products, state.ahead)
-    if was != (devices, days, seed, products, ahead):
-        same = f"--devices {state.devices} --days {state.days:g} --seed {state.seed}"
-        same += f" --products {','.join(state.products)}" + f" --ahead {state.ahead}"
+def _options_of(state: State) -> str:
+    same = f"--devices {state.devices} --days {state.days:g} --seed {state.seed}"
+    same += f" --products {','.join(state.products)} --ahead {state.ahead}"
+    return f"{same} --speak {','.join(state.speak)}"
+
+
+def _check_same(state: State, given: State) -> None:
+    if (same := _options_of(state)) != _options_of(given):
         raise SimulatorError(
             f"the --state folder belongs to another run: {same}",
             hint="give the same options to go on with it; or, for a second fleet beside it, another"

@@ -6,6 +6,7 @@ from random import Random
 
 from firmware_sim.client import CONFIRM_TIMEOUT_S, Address, DeviceClient, Identity
 from firmware_sim.controller import Controller
+from firmware_sim.dialects import JSON, Dialect
 from firmware_sim.spool import Spool
 from firmware_sim.tls import TlsFiles
 
@@ -35,7 +36,13 @@ class Courier:
         self._ticked_s = 0.0
 
     def add(
-        self, identity: Identity, *, boot: int, rng: Random, controller: Controller | None = None
+        self,
+        identity: Identity,
+        *,
+        boot: int,
+        rng: Random,
+        controller: Controller | None = None,
+        dialect: Dialect = JSON,
     ) -> None:
         self.clients[identity.name] = DeviceClient(
             address=self._address,
@@ -47,6 +54,7 @@ class Courier:
             confirm_timeout_s=self._confirm_timeout_s,
             controller=controller,
             tls=self._tls,
+            dialect=dialect,
         )
 
     def wake(self) -> None:

@@ -14,6 +14,7 @@ from firmware_sim.client import Identity, parse_address
 from firmware_sim.clock import monotonic_s, wall_s
 from firmware_sim.controller import Controller
 from firmware_sim.courier import Courier
+from firmware_sim.dialects import dialect_of
 from firmware_sim.errors import RefusedError, UnreachableError
 from firmware_sim.fleet import Fleet, Unit
 from firmware_sim.machine import FAULT_METRIC, STEP_S, Machine
@@ -21,7 +22,7 @@ from firmware_sim.memory import Memory
 from firmware_sim.model import Model
 from firmware_sim.noise import key_of
 from firmware_sim.pace import GRACE_S, Reached, may_go_on
-from firmware_sim.payload import Body, make_bodies, rows_of
+from firmware_sim.payload import rows_of
 from firmware_sim.people_at_work import People
 from firmware_sim.rest import Api
 from firmware_sim.spool import Count, Spool
@@ -99,6 +100,9 @@ class Simulation:
             monotonic_s=monotonic_s,
             tls=tls,
         )
+        self._dialects = {
+            unit.name: dialect_of(place, state.speak) for place, unit in enumerate(fleet.units)
+        }
         for unit, machine in self._pairs():
             credential = state.credentials[unit.name]
             boot = self._spool.start(unit.name, mark=fleet.start_s)
@@ -114,6 +118,7 @@ class Simulation:
                 boot=boot,
                 rng=rng,
                 controller=self._controller(unit, machine, rng),
+                dialect=self._dialects[unit.name],
             )
         self._made_s = min(self._spool.mark(unit.name) for unit in fleet.units)
         self._whole = {unit.product: _whole_metrics(m.model) for unit, m in self._pairs()}
@@ -214,8 +219,7 @@ class Simulation:
             rows = rows_of(
                 block.measured_at_ms[block.is_sent], sent, whole=self._whole[unit.product]
             )
-            bodies: list[Body] = make_bodies(rows)
-            entries.append((unit.name, bodies))
+            entries.append((unit.name, self._dialects[unit.name].bodies(unit.name, rows)))
         self._spool.append(entries, mark=until_s)
         self._made_s = until_s
         down = {

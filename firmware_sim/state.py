@@ -53,6 +53,8 @@ class State:
     products: list[str]
     start_s: int
     ahead: int = 0
+    speak: list[str] = field(default_factory=lambda: ["json"])
+    """How the devices write, dealt out over the fleet."""
     mqtt_url: str = ""
     credentials: dict[str, dict[str, str]] = field(default_factory=dict)
     """Per device: shard and password."""
