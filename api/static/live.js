@@ -1,12 +1,14 @@
 // Keeps the parts of a page marked `data-live` up to date. A part that somebody is using stays as it is.
 (() => {
   const EVERY_MS = 4000, AWAY_AFTER_MS = 30000;
+  // A form that was refused answers under an address of its own, where nothing can be fetched.
+  const source = document.querySelector("[data-live-from]")?.dataset.liveFrom || location.href;
   let fresh = Date.now(), banner = null;
   const inUse = (part) => part.contains(document.activeElement) || part.matches(":hover") && getSelection().toString() !== "";
   async function refresh() {
     if (document.hidden) return;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(source, { headers: { Accept: "text/html" } });
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live]")) {

@@ -184,6 +184,23 @@ def test_a_technician_closes_a_job_without_scripts(chromium: Browser, site: Site
         expect(page.get_by_role("heading", name="Finding")).to_be_visible()
 
 
+def test_a_refused_command_is_shown_with_its_reason_where_it_was_typed(
+    chromium: Browser, site: Site
+) -> None:
+    with opened(chromium, site, "maker@example.org") as page:
+        page.goto("/devices/hp-0001/settings")
+        page.get_by_label("Arguments").fill("in a moment")
+        page.get_by_role("button", name="Send it").click()
+
+        expect(page.get_by_role("alert")).to_be_in_viewport()
+        expect(page.get_by_label("Arguments")).to_have_value("in a moment")
+        assert violations(page) == []
+        page.get_by_label("Arguments").fill("")
+        page.get_by_role("button", name="Send it").click()
+
+        expect(page.locator("#commands")).to_contain_text("Queued")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_owner_hands_a_device_over_and_somebody_new_takes_it(
     chromium: Browser, site: Site, scheme: str

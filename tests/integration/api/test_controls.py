@@ -107,6 +107,22 @@ def test_the_page_changes_a_setting_and_sends_a_command(site: Site) -> None:
     assert "Last command" in panel
 
 
+def test_a_form_that_is_refused_comes_back_with_the_reason_and_what_was_typed(site: Site) -> None:
+    browser = site.browser(MAKER)
+    secret = {"csrf_token": csrf_of(browser.get("/devices/hp-0000/settings"))}
+    change = {"key": "curve_offset_k", "value": "99", "expected_version": 1} | secret
+    command = {"command": "identify", "args": "in a moment"} | secret
+
+    changed = browser.post("/devices/hp-0000/settings", data=change)
+    told = browser.post("/devices/hp-0000/commands", data=command)
+
+    assert (changed.status_code, told.status_code) == (422, 422)
+    assert "must be at most 5 K, but is 99" in changed.text
+    assert 'value="99"' in changed.text
+    assert "is no key=value" in told.text
+    assert 'value="in a moment"' in told.text
+
+
 def test_an_owner_sees_no_settings(shown: Site) -> None:
     owner = shown.browser("owner0@example.org")
 

@@ -302,7 +302,7 @@ def test_a_wrong_clock_and_a_limit_that_was_met_are_shown(shown: Site) -> None:
     assert found["breaches"][0]["messages"] == 40
     assert [limit["counts"] for limit in found["limits"]] == ["messages", "values"]
     assert "Its clock is 3 h 12 min fast" in page
-    assert "It sent more messages than allowed, 5 per 1 s" in page
+    assert "It sent more messages than allowed (5 per 1 s)" in page
     assert shown.program("owner1@example.org").get(
         "/api/v1/devices/hp-0000/sending"
     ).status_code == 404  # fmt: skip
