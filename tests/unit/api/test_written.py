@@ -66,3 +66,22 @@ def test_a_document_is_written_on_one_line_and_what_was_given_back_says_so() -> 
     assert (
         written.pairs({"a": 1.5, "mode": "eco", "b": None}) == "a = 1.5, mode = eco, b given back"
     )
+
+
+def test_entries_of_a_document_are_called_as_the_product_sheet_calls_them() -> None:
+    titles = {"curve_offset_k": "Offset of the heating curve"}
+
+    text = written.pairs({"curve_offset_k": -1.5, "own": None}, titles)
+
+    assert text == "Offset of the heating curve = -1.5, own given back"
+
+
+def test_a_sentence_keeps_its_names_and_units() -> None:
+    assert written.sentence("setting of HP-7 is 2 kW") == "Setting of HP-7 is 2 kW"
+    assert not written.sentence("")
+
+
+def test_commands_in_a_hint_are_set_as_code_and_nothing_in_it_is_markup() -> None:
+    shown = written.code_spans("`forecare list <x>` shows <b>them</b>")
+
+    assert shown == "<code>forecare list &lt;x&gt;</code> shows &lt;b&gt;them&lt;/b&gt;"
