@@ -96,6 +96,11 @@ _PROVISION_WAIT_S = 60.0
     help="What the devices send, dealt out over the fleet: json, senml (SenML JSON), cbor (SenML CBOR).",
 )  # fmt: skip
 @click.option(
+    "--wrong-clocks", default=0, show_default=True, type=click.IntRange(0, _DEVICES_MAX),
+    help="So many devices lose the time at the end of the history: some run hours ahead, some start in"
+    " 1970. truth.json says which.",
+)  # fmt: skip
+@click.option(
     "--firmware-key", type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Public key (PEM) with which the devices check firmware; without one they take no update.",
 )  # fmt: skip
@@ -135,6 +140,7 @@ def simulate(
     live: bool,
     ahead: int,
     speak: str,
+    wrong_clocks: int,
     firmware_key: Path | None,
     provision_url: str,
     provision_keys: tuple[str, ...],
@@ -168,7 +174,7 @@ def simulate(
     with _only_one(directory):
         files = Files(directory=directory)
         given = _new_state(devices, days, seed, wanted, ahead)
-        given.speak = parse_dialects(speak)
+        given.speak, given.wrong_clocks = parse_dialects(speak), wrong_clocks
         state = load_state(files.state) or given
         _check_same(state, given)
         fleet = _fleet_of(state)
@@ -240,7 +246,7 @@ def _new_state(devices: int, days: float, seed: int, products: list[str], ahead:
 def _options_of(state: State) -> str:
     same = f"--devices {state.devices} --days {state.days:g} --seed {state.seed}"
     same += f" --products {','.join(state.products)} --ahead {state.ahead}"
-    return f"{same} --speak {','.join(state.speak)}"
+    return f"{same} --speak {','.join(state.speak)} --wrong-clocks {state.wrong_clocks}"
 
 
 def _check_same(state: State, given: State) -> None:

@@ -30,6 +30,7 @@ from firmware_sim.state import State
 from firmware_sim.technicians import seconds_of
 from firmware_sim.tls import TlsFiles
 from firmware_sim.truth import write_truth
+from firmware_sim.wrong_clocks import wrong_clocks
 
 DAY_S = 86_400
 BLOCK_S = 6 * 3600
@@ -103,6 +104,9 @@ class Simulation:
         self._dialects = {
             unit.name: dialect_of(place, state.speak) for place, unit in enumerate(fleet.units)
         }
+        self._wrong_clocks = wrong_clocks(
+            fleet, count=state.wrong_clocks, speak=state.speak, block_s=BLOCK_S
+        )
         for unit, machine in self._pairs():
             credential = state.credentials[unit.name]
             boot = self._spool.start(unit.name, mark=fleet.start_s)
@@ -216,9 +220,11 @@ class Simulation:
         for unit, machine in self._pairs():
             block = machine.block(self._made_s, until_s)
             sent = {name: values[block.is_sent] for name, values in block.metrics.items()}
-            rows = rows_of(
-                block.measured_at_ms[block.is_sent], sent, whole=self._whole[unit.product]
-            )
+            clock = self._wrong_clocks.get(unit.name)
+            shown_ms = block.measured_at_ms
+            if clock is not None:
+                shown_ms = clock.shown_ms(shown_ms, block.at_s)
+            rows = rows_of(shown_ms[block.is_sent], sent, whole=self._whole[unit.product])
             entries.append((unit.name, self._dialects[unit.name].bodies(unit.name, rows)))
         self._spool.append(entries, mark=until_s)
         self._made_s = until_s
@@ -294,6 +300,7 @@ class Simulation:
             state=self._state,
             through_s=self._made_s,
             counts=self._counts,
+            wrong_clocks=self._wrong_clocks,
         )
 
     def _controller(self, unit: Unit, machine: Machine, rng: Random) -> Controller:

@@ -55,6 +55,7 @@ class State:
     ahead: int = 0
     speak: list[str] = field(default_factory=lambda: ["json"])
     """How the devices write, dealt out over the fleet."""
+    wrong_clocks: int = 0
     mqtt_url: str = ""
     credentials: dict[str, dict[str, str]] = field(default_factory=dict)
     """Per device: shard and password."""

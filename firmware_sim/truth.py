@@ -10,6 +10,7 @@ from firmware_sim.fleet import Fleet
 from firmware_sim.plan import Failure
 from firmware_sim.spool import Count
 from firmware_sim.state import State, write_atomically
+from firmware_sim.wrong_clocks import WrongClock
 
 
 def rfc3339(at_s: float | None) -> str | None:
@@ -25,10 +26,27 @@ def outcome(failure: Failure, *, through_s: int) -> str:
     return "failed" if failure.fails_s <= through_s else "pending"
 
 
-def write_truth(
-    path: Path, *, fleet: Fleet, state: State, through_s: int, counts: Mapping[str, Count]
+def write_truth(  # noqa: PLR0913 - keyword-only parts of one record
+    path: Path,
+    *,
+    fleet: Fleet,
+    state: State,
+    through_s: int,
+    counts: Mapping[str, Count],
+    wrong_clocks: Mapping[str, WrongClock],
 ) -> None:
-    write_atomically(path, json.dumps(_record(fleet, state, through_s, counts), indent=1))
+    record = _record(fleet, state, through_s, counts)
+    record["wrong_clocks"] = [
+        {
+            "device": name,
+            "kind": clock.kind,
+            "from_at": rfc3339(clock.from_s),
+            "ahead_s": clock.ahead_s,
+        }
+        for name, clock in wrong_clocks.items()
+        if clock.from_s < through_s
+    ]
+    write_atomically(path, json.dumps(record, indent=1))
 
 
 def _record(

@@ -1,4 +1,4 @@
-"""Simulated devices that speak SenML, the real broker and the real ingest process: each as it ships."""
+"""Simulated devices that speak SenML or do not know the time, the real broker and the real ingest process: each as it ships."""
 
 import secrets
 from random import Random
@@ -13,10 +13,12 @@ from firmware_sim.dialects import DIALECTS
 from firmware_sim.fleet import make_fleet
 from firmware_sim.payload import rows_of
 from firmware_sim.spool import Spool
+from firmware_sim.wrong_clocks import WrongClock
 from gateway import service as registry
 from gateway.broker import sync_broker
 from gateway.records import DeviceDraft
 from gateway.sheet import sheet_path
+from ingest import service as taken
 from tests.integration.ingest.conftest import ingest, rows
 
 __all__ = ["ingest", "rows"]
@@ -76,13 +78,16 @@ def line_of(tmp_path, pool, broker, runtime_settings):
         line.close()
 
 
-def measured():
+def measured(*, clock=None):
     """Samples of a water pump up to this minute."""
     end_s = int(wall_now().timestamp()) // 60 * 60
     start_s = end_s - HOURS * 3600
     fleet = make_fleet(devices=1, days=1, seed=7, start_s=start_s, products=["water_pump"])
     block = fleet.machines[0].block(start_s, end_s)
-    return rows_of(block.measured_at_ms, block.metrics)
+    shown_ms = block.measured_at_ms
+    if clock is not None:
+        shown_ms = clock.shown_ms(shown_ms, block.at_s)
+    return rows_of(shown_ms, block.metrics)
 
 
 QUERY = (
@@ -120,3 +125,27 @@ def test_what_nobody_takes_stays_in_the_spool(line_of, ingest, rows):
     line.until(lambda: rows("select count(*) from telemetry.water_pump") == [(len(sent),)])
 
     line.until(lambda: line.spool.waiting_in_all() == 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "ahead_s"),
+    [("json", "1970", -1_790_000_000), ("json", "ahead", 93_600), ("cbor", "ahead", 93_600)],
+)
+def test_what_a_wrong_clock_measures_is_stored_with_the_platforms_time_and_a_mark(
+    line_of, ingest, pool, rows, name, kind, ahead_s
+):
+    line = line_of(name)
+    sent = measured(clock=WrongClock(kind=kind, from_s=0, ahead_s=ahead_s))[-60:]
+    ingest.start()
+
+    line.send(sent)
+    line.until(lambda: line.spool.waiting_in_all() == 0)
+    line.until(lambda: rows("select count(*) from telemetry.water_pump") == [(60,)])
+
+    query = (
+        "select distinct _flags, abs(extract(epoch from now() - measured_at)) < 7200"
+        " from telemetry.water_pump"
+    )
+    assert rows(query) == [(1, True)]
+    clock = taken.clock(pool, device=line.name)
+    assert clock.ahead.total_seconds() == pytest.approx(ahead_s, abs=600)

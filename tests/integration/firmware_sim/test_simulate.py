@@ -10,6 +10,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from core.clock import wall_now
 from firmware_sim.commands import simulate
 from firmware_sim.fleet import make_fleet
 
@@ -61,6 +62,21 @@ def confirmed(truth):
 
 def stored(platform):
     return {name: len(samples) for name, samples in platform.storer.samples.items()}
+
+
+def test_devices_lose_the_time_and_the_truth_says_which(runner, platform):
+    code, _, err = runner.run(
+        "--devices", "2", "--days", "1", "--seed", "7", "--wrong-clocks", "1", timeout=240
+    )
+
+    assert code == 0, err
+    (lost,) = runner.truth()["wrong_clocks"]
+    assert (lost["device"], lost["kind"]) == ("wp-007-0002", "ahead")
+    now_ms = wall_now().timestamp() * 1000
+    newest = {name: max(samples) for name, samples in platform.storer.samples.items()}
+    assert newest["wp-007-0002"] - now_ms == pytest.approx(lost["ahead_s"] * 1000, abs=3_600_000)
+    assert newest["hp-007-0001"] < now_ms + 60_000
+    assert confirmed(runner.truth()) == stored(platform)
 
 
 def test_a_first_run_registers_all_delivers_all_and_records_the_truth(runner, platform):
