@@ -1,4 +1,4 @@
-"""What the commands of this package share: a pool, who acts, how a value is shown."""
+"""What the commands of gateway and ingest share: a pool, who acts, how a value is shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -12,11 +10,10 @@ import click
 import orjson
 
 from core.clock import monotonic_s, wall_now
-from core.endpoints import database_url
 from core.errors import InvalidError
-from core.pool import Pool, make_pool
 from core.settings import load_settings
 from core.terminal import printable, show_table
+from gateway.terminal import open_pool
 from ingest import service
 from ingest.records import Refusal
 from ingest.rollups.worker import RollWorker
@@ -92,7 +89,7 @@ def dead_letters_list(
     as_json: bool, reason: str | None, device: str | None, replayed: bool, limit: int
 ) -> None:
     """List the dead letters, the newest first."""
-    with _pool() as pool:
+    with open_pool() as pool:
         rows = service.dead_letters(
             pool, reason=reason, device=device, with_replayed=replayed, limit=limit
         )
@@ -111,7 +108,7 @@ def dead_letters_list(
 @click.argument("letter_id", metavar="ID", type=int)
 def dead_letters_show(letter_id: int) -> None:
     """Print one dead letter with its payload."""
-    with _pool() as pool:
+    with open_pool() as pool:
         letter = service.dead_letter(pool, letter_id=letter_id)
     for name, value in asdict(letter).items():
         if name != "payload":
@@ -134,7 +131,7 @@ def dead_letters_replay(ids: tuple[int, ...], reason: str | None, every: bool) -
         raise InvalidError(
             "it is not said which letters", hint="give their IDs, or --reason REASON, or --all"
         )
-    with _pool() as pool:
+    with open_pool() as pool:
         done = service.replay(
             pool, ids=list(ids) or None, reason=reason, now=wall_now(), now_s=monotonic_s()
         )
@@ -151,12 +148,3 @@ def _cells(row: DeadLetterRow) -> tuple[str, ...]:
         str(row.times),
         row.replay_result or "",
     )
-
-
-@contextmanager
-def _pool() -> Iterator[Pool]:
-    pool = make_pool(database_url(load_settings()), name="cli", size_max=1)
-    try:
-        yield pool
-    finally:
-        pool.close()

@@ -2,8 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,15 +11,13 @@ import click
 import msgspec
 
 from core.clock import wall_now
-from core.endpoints import database_url
 from core.errors import InvalidError
-from core.pool import Pool, make_pool
-from core.settings import load_settings
 from core.terminal import show_table
 from gateway.campaign import rollout, service, words
 from gateway.campaign.member import State
 from gateway.campaign.records import Campaign, CampaignDetail, CampaignDraft, MemberRow
 from gateway.campaign.store import CampaignFilter
+from gateway.terminal import open_pool
 
 _BY = "command line"
 _ROWS_MAX = 500
@@ -145,7 +142,7 @@ def campaign_create(
         tolerated_failures=share(tolerate, "--tolerate"),
         false_stops=share(false_stops, "--false-stops"),
     )
-    with _pool() as pool:
+    with open_pool() as pool:
         made = service.create_campaign(pool, draft, by=_BY, now=wall_now())
         if start:
             made = service.start(pool, campaign_id=made.id, by=_BY, now=wall_now())
@@ -164,7 +161,7 @@ def campaign_create(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def campaign_list(product: str | None, as_json: bool) -> None:
     """List the campaigns, the newest first."""
-    with _pool() as pool:
+    with open_pool() as pool:
         found = service.campaigns(pool, CampaignFilter(product=product, limit=_ROWS_MAX))
         counts = service.counts_by_campaign(pool, [one.id for one in found])
     if as_json:
@@ -193,7 +190,7 @@ def campaign_list(product: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def campaign_show(campaign_id: int, devices: bool, states: tuple[str, ...], as_json: bool) -> None:
     """Say how far a campaign is, what speaks for and against it, and what was done."""
-    with _pool() as pool:
+    with open_pool() as pool:
         found = service.campaign(pool, campaign_id=campaign_id)
         rows: tuple[MemberRow, ...] = ()
         if devices or states:
@@ -250,7 +247,7 @@ def campaign_cancel(campaign_id: int, reason: str) -> None:
 @click.option("--device", default=None, help="Only this device.")
 def campaign_retry(campaign_id: int, device: str | None) -> None:
     """Let devices whose update failed or rolled back try again."""
-    with _pool() as pool:
+    with open_pool() as pool:
         count = service.retry(pool, campaign_id=campaign_id, device=device, by=_BY, now=wall_now())
     click.echo(f"{count} wait for another offer")
 
@@ -286,17 +283,8 @@ def span(text: str, option: str) -> timedelta:
     return float(match[1]) * _UNITS[match[2]]
 
 
-@contextmanager
-def _pool() -> Iterator[Pool]:
-    pool = make_pool(database_url(load_settings()), name="cli", size_max=1)
-    try:
-        yield pool
-    finally:
-        pool.close()
-
-
 def _act(action: Callable[..., Campaign], campaign_id: int, done: str, **more: str) -> None:
-    with _pool() as pool:
+    with open_pool() as pool:
         action(pool, campaign_id=campaign_id, by=_BY, now=wall_now(), **more)
     click.echo(f"campaign {campaign_id} {done}")
 

@@ -9,15 +9,13 @@ import click
 import orjson
 
 from core.clock import wall_now
-from core.endpoints import database_url
 from core.errors import ConflictError, InvalidError, NotFoundError
-from core.pool import make_pool
-from core.settings import load_settings
 from core.terminal import show_table
 from gateway.firmware import image as images
 from gateway.firmware import service
 from gateway.firmware.image import Firmware
 from gateway.firmware.service import FirmwareDraft
+from gateway.terminal import open_pool
 
 _KEY_BYTES_MAX = 16_384
 
@@ -117,11 +115,8 @@ def firmware_add(
         notes=notes,
         is_new_key_wanted=new_key,
     )
-    pool = make_pool(database_url(load_settings()), name="cli", size_max=1)
-    try:
+    with open_pool() as pool:
         kept = service.add_firmware(pool, draft, by="command line", now=wall_now())
-    finally:
-        pool.close()
     if as_json:
         click.echo(orjson.dumps(_shown(kept)).decode())
         return
@@ -137,11 +132,8 @@ def firmware_add(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def firmware_list(product: str | None, as_json: bool) -> None:
     """List the images, the newest of each product first."""
-    pool = make_pool(database_url(load_settings()), name="cli", size_max=1)
-    try:
+    with open_pool() as pool:
         rows = service.firmware_list(pool, product=product)
-    finally:
-        pool.close()
     if as_json:
         for row in rows:
             click.echo(orjson.dumps(_shown(row)).decode())
@@ -158,12 +150,9 @@ def firmware_list(product: str | None, as_json: bool) -> None:
 @click.argument("version")
 def firmware_show(product: str, version: str) -> None:
     """Print everything about one image, as JSON, and who runs what of the product."""
-    pool = make_pool(database_url(load_settings()), name="cli", size_max=1)
-    try:
+    with open_pool() as pool:
         found = _shown(service.firmware(pool, product=product, version=version))
         in_use = service.versions_in_use(pool, product=product)
-    finally:
-        pool.close()
     found["devices_by_version"] = {use.version: use.devices for use in in_use}
     click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
 

@@ -1,7 +1,6 @@
 """`forecare limits`: how much devices and manufacturers may send."""
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -9,11 +8,9 @@ import click
 import orjson
 
 from core.clock import wall_now
-from core.endpoints import database_url
 from core.errors import InvalidError
-from core.pool import make_pool
-from core.settings import load_settings
 from core.terminal import show_table
+from gateway.terminal import open_pool
 from ingest.limits import service
 from ingest.limits.service import Counts, Subject
 
@@ -40,7 +37,7 @@ def limits() -> None:
 def limits_show(device: str | None, manufacturer: str | None) -> None:
     """Show what holds for a device or a manufacturer."""
     subject, name = _subject(device, manufacturer)
-    with closing(make_pool(database_url(load_settings()), name="cli", size_max=1)) as pool:
+    with open_pool() as pool:
         found = service.limits_of(pool, subject=subject, name=name)
     show_table(("counts", "allowed", "from"), [(one.counts, one.text, one.source) for one in found])
 
@@ -56,7 +53,7 @@ def limits_set(counts: str, allowed: str, device: str | None, manufacturer: str 
     forecare limits set messages "20 per 1 s, 300 per 60 s" --device hp-007-0001
     """
     subject, name = _subject(device, manufacturer)
-    with closing(make_pool(database_url(load_settings()), name="cli", size_max=1)) as pool:
+    with open_pool() as pool:
         service.set_limit(
             pool,
             subject=subject,
@@ -75,7 +72,7 @@ def limits_set(counts: str, allowed: str, device: str | None, manufacturer: str 
 def limits_unset(counts: str, device: str | None, manufacturer: str | None) -> None:
     """Let the product sheet hold again."""
     subject, name = _subject(device, manufacturer)
-    with closing(make_pool(database_url(load_settings()), name="cli", size_max=1)) as pool:
+    with open_pool() as pool:
         was_set = service.unset_limit(pool, subject=subject, name=name, counts=cast(Counts, counts))
     click.echo("the product sheet holds again" if was_set else "nothing else was set")
 
@@ -86,7 +83,7 @@ def limits_unset(counts: str, device: str | None, manufacturer: str | None) -> N
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def limits_breaches(device: str | None, limit: int, as_json: bool) -> None:
     """List who has met a limit."""
-    with closing(make_pool(database_url(load_settings()), name="cli", size_max=1)) as pool:
+    with open_pool() as pool:
         found = service.breaches(pool, device=device, limit=limit)
     if as_json:
         for breach in found:
