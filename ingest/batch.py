@@ -246,13 +246,13 @@ class BatchWriter:
         advances = self._streams.advance(admission.messages, known)
         store.save_streams(connection, advances)
         late = store.save_progress(connection, advances.spans, now=now)
-        blocks = [block for piece in pieces for block in piece.held.admission.columns.values()]
-        add_late_marks(connection, late_stretches(blocks, late), now=now)
-        late_ms: dict[int, int] = {}
-        for piece in pieces:
-            found = piece.held.admission
-            late_ms |= self._edges.late(connection, found.columns, found.products)
-        store.save_late(connection, late_ms)
+        blocks = [
+            (piece.held.admission.products[name], block)
+            for piece in pieces
+            for name, block in piece.held.admission.columns.items()
+        ]
+        add_late_marks(connection, late_stretches([b for _, b in blocks], late), now=now)
+        store.save_late(connection, self._edges.late(connection, blocks))
         return advances
 
 

@@ -6,7 +6,7 @@ that measures now: late is a device that comes back, or is let in, with days tha
 behind them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 
 import numpy as np
@@ -48,17 +48,16 @@ class Edges:
         self._edge_ms: dict[str, int] = {}
 
     def late(
-        self,
-        connection: Connection,
-        columns: Mapping[str, Columns],
-        products: Mapping[str, Product],
+        self, connection: Connection, blocks: Iterable[tuple[Product, Columns]]
     ) -> dict[int, int]:
         """Take a batch into account; return the devices with late samples, and up to when."""
         late: dict[int, int] = {}
-        for name, block in columns.items():
-            if name not in self._edge_ms:
-                self._edge_ms[name] = store.newest_ms(connection, name)
-            edge_ms = max(self._edge_ms[name], int(block.times_ms.max()))
-            self._edge_ms[name] = edge_ms
-            late |= late_through(block, edge_ms=edge_ms, late_after=products[name].late_after)
+        for product, block in blocks:
+            if product.name not in self._edge_ms:
+                self._edge_ms[product.name] = store.newest_ms(connection, product.name)
+            edge_ms = max(self._edge_ms[product.name], int(block.times_ms.max()))
+            self._edge_ms[product.name] = edge_ms
+            found = late_through(block, edge_ms=edge_ms, late_after=product.late_after)
+            for device_id, through_ms in found.items():
+                late[device_id] = max(through_ms, late.get(device_id, through_ms))
         return late

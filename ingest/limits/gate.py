@@ -367,8 +367,10 @@ def _without(admission: Admission, places: Integers) -> Admission:
                 **{f.name: getattr(block, f.name)[rows] for f in fields(Columns)}
             )
     # A message that is refused for another reason stays a dead letter: it is no sample.
+    withheld = set(places.tolist())
     return replace(
         admission,
         columns=columns,
+        shifted=[one for one in admission.shifted if one.place not in withheld],
         messages=Messages(**{f.name: getattr(messages, f.name)[keep] for f in fields(Messages)}),
     )

@@ -150,3 +150,21 @@ def test_a_device_that_comes_back_is_late_until_it_has_caught_up(pool: Pool, dev
             " from ingest.progress join gateway.device on id = device_id order by name"
         ).fetchall()
     assert late == [("k0", None), ("k1", 19)]
+
+
+def test_the_newest_late_sample_counts_wherever_the_batch_is_cut(pool: Pool, devices: None) -> None:
+    def sample(device: int, hours_ago: float, seq: int) -> Arrival:
+        at_ms = NOW_MS - round(hours_ago * 3_600_000)
+        return arrival(device, {"boot": 1, "seq": seq, "samples": [[at_ms, {"water_c": 20}]]})
+
+    live = [sample(0, seq / 3600, seq) for seq in range(1500)]  # more than one piece
+    late = [sample(1, 20, 0), *live, sample(1, 70, 1)]
+
+    store(pool, [[sample(2, 0, 0), *late]])
+
+    with pool.connection() as connection:
+        found = connection.execute(
+            "select name, extract(epoch from measured_through - late_through) / 3600"
+            " from ingest.progress join gateway.device on id = device_id order by name"
+        ).fetchall()
+    assert found == [("k0", None), ("k1", 0), ("k2", None)]

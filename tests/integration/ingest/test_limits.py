@@ -211,3 +211,24 @@ def test_a_batch_that_is_given_again_uses_up_nothing_more(
 
     assert stored.notices == ()
     assert rows("select count(*) from telemetry.kettle") == [(5,)]
+
+
+def test_a_wrong_clock_is_no_way_round_a_limit(
+    pool: Pool, kettles: Any, tight: None, rows: Any
+) -> None:
+    topic = f"fc/{kettles[0].shard}/kettle-0/telemetry"
+    batch = [
+        Arrival(
+            topic,
+            json.dumps(
+                {"boot": 1, "seq": seq, "samples": [[seq * 1000, {"water_c": 20}]]}
+            ).encode(),
+            seq + 1,
+        )
+        for seq in range(9)
+    ]
+    with pool.connection() as connection:
+        stored = BatchWriter(RegistryCache()).write(connection, batch, now=wall_now(), now_s=0.0)
+
+    assert [(c.boot, c.seq) for c in stored.confirmations] == [(1, 4)]
+    assert rows("select count(*) from telemetry.kettle") == [(5,)]
