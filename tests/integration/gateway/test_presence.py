@@ -16,10 +16,11 @@ from core.pool import Pool
 from core.runtime import service as runtime
 from core.settings import Settings, variable_of
 from gateway import service, store
-from gateway.broker import sync_broker
+from gateway.broker import GATEWAY_USER, sync_broker
 from gateway.records import DeviceCredential, DeviceDraft
 from tests.integration.gateway.client import Device
 from tests.integration.gateway.sheets import SMALL
+from tests.integration.ingest.conftest import forget_session
 
 
 @pytest.fixture
@@ -33,6 +34,8 @@ def ada(pool: Pool, runtime_settings: Settings, broker: Any) -> DeviceCredential
 
 @pytest.fixture
 def gateway(runtime_settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    # Else the broker may keep births for the session of an earlier test's gateway, and drop them.
+    forget_session(runtime_settings, GATEWAY_USER)
     names = ("runtime_dir", "database_url", "mqtt_url", "broker_dir")
     given = {variable_of(name): getattr(runtime_settings, name) for name in names}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FORECARE_")} | given
