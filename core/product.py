@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 Direction = Literal["up", "down", "both"]
+MetricKind = Literal["measure", "code"]
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """Operating conditions that explain it: names of other metrics (load, ambient, mode)."""
     show: bool = False
     """Shown to the owner among the live facts."""
+    kind: MetricKind = "measure"
+    """`code`: its values are codes of events (alarms, errors), 0 for none; they are counted, never averaged."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

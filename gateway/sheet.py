@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from core.errors import InvalidError, NotFoundError
-from core.product import Direction, Evidence, FailureMode, KitPart, Metric, Product, Running
+from core.product import (
+    Direction,
+    Evidence,
+    FailureMode,
+    KitPart,
+    Metric,
+    MetricKind,
+    Product,
+    Running,
+)
 from gateway.sheet_controls import commands_of, settings_of
 from gateway.sheet_limits import limits_of
 from gateway.sheet_lines import find_lines
@@ -32,6 +41,7 @@ from gateway.sheet_table import (
     read_duration,
     read_flag,
     read_integers,
+    read_kind,
     read_name,
     read_number,
     read_positive,
@@ -184,6 +194,7 @@ def _metric(table: Table) -> Metric | None:
     precise = table.take("precise", read_flag, default=False)
     depends_on = table.optional("depends_on", read_texts)
     show = table.take("show", read_flag, default=False)
+    kind = table.take("kind", read_kind, default="measure")
     table.close()
     if name in RESERVED_METRICS:
         table.fault(
@@ -202,6 +213,7 @@ def _metric(table: Table) -> Metric | None:
         precise=bool(precise),
         depends_on=depends_on or (),
         show=bool(show),
+        kind=cast(MetricKind, kind or "measure"),
     )
 
 
@@ -225,10 +237,6 @@ def _failure_mode(table: Table, metrics: Sequence[str]) -> FailureMode | None:
     for key in ("plain", "until_then", "stop_if"):
         values[key] = table.take(key, read_any_text, default="")
     table.close()
-    if not evidence and not values["fault_codes"]:
-        table.fault(
-            (), "nothing tells of this failure: add [[failure_mode.evidence]] or fault_codes"
-        )
     if evidence and values["agree"] and values["agree"] > len(evidence):
         table.fault(
             ("agree",),

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from core.product import Direction
+from core.product import Direction, MetricKind
 from core.units import parse_duration
 from gateway.sheet_lines import Lines
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _DIRECTIONS: tuple[Direction, ...] = ("up", "down", "both")
+_KINDS: tuple[MetricKind, ...] = ("measure", "code")
 
 T = TypeVar("T")
 Path_ = tuple[str | int, ...]
@@ -221,6 +222,13 @@ def read_direction(value: Any) -> Direction:
         if value == direction:
             return direction
     raise WrongError(f'{value!r} is no direction — write "up", "down" or "both"')
+
+
+def read_kind(value: Any) -> MetricKind:
+    for kind in _KINDS:
+        if value == kind:
+            return kind
+    raise WrongError(f'{value!r} is no kind of metric — write "measure" or "code"')
 
 
 def read_duration(value: Any) -> timedelta:

@@ -1,0 +1,87 @@
+"""From histories to a table of features: one row per device and forecast instant. Pure.
+
+A row knows nothing that happened after its instant: the frame of a history that was cut short is the
+beginning of the frame of the whole one. Groups of features stand side by side; each learns what it
+needs (categories, operating states) from the training histories and is stored with the model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from anomaly.learn.age import Age
+from anomaly.learn.history import Catalog, History
+from anomaly.records import FloatArray, IntArray
+
+Group = Age
+"""One group of features: a tagged Struct with `fit`, `names` and `columns`, as in `age`."""
+GROUPS = (Age,)
+"""In the order of their columns."""
+
+
+class FrameSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What was learned about features; stored with the model that uses it."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for group in self.groups for name in group.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Features of forecast instants, device after device, each device's oldest first."""
+
+    device: IntArray
+    """Place of the history; shape (rows,)."""
+    at_us: IntArray
+    x: FloatArray
+    """(rows, features); NaN where unknown."""
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+
+def fit_spec(catalog: Catalog, histories: Sequence[History]) -> FrameSpec:
+    """Learn what the groups of features need from training histories."""
+    return FrameSpec(groups=tuple(group.fit(catalog, histories) for group in GROUPS))
+
+
+def instants(catalog: Catalog, history: History) -> IntArray:
+    """Return the instants at which a device gets a forecast: whole multiples of `forecast_every`."""
+    every = catalog.every_us
+    first = (history.begins_us // every + 1) * every
+    return np.arange(first, history.until_us + 1, every, dtype=np.int64)
+
+
+def make_frame(
+    catalog: Catalog,
+    spec: FrameSpec,
+    histories: Sequence[History],
+    *,
+    at_us: Sequence[IntArray] | None = None,
+) -> Frame:
+    """Compute the features of every history at its forecast instants.
+
+    Parameters
+    ----------
+    at_us : sequence of ndarray, optional
+        Instants per history, rising; by default those of `instants`.
+    """
+    rows = [instants(catalog, h) for h in histories] if at_us is None else list(at_us)
+    parts = [
+        np.concatenate([group.columns(catalog, h, at) for group in spec.groups], axis=1)
+        for h, at in zip(histories, rows, strict=True)
+    ]
+    counts = [len(at) for at in rows]
+    width = len(spec.names)
+    return Frame(
+        device=np.repeat(np.arange(len(rows)), counts),
+        at_us=np.concatenate(rows) if rows else np.empty(0, dtype=np.int64),
+        x=np.concatenate(parts) if parts else np.empty((0, width)),
+        names=spec.names,
+    )
