@@ -47,14 +47,16 @@ class Machine:
     start_s: int
     failures: list[Failure] = field(default_factory=list)
     sensor_faults: Sequence[SensorFault] = ()
+    step_s: int = STEP_S
+    """Time between two samples; divides `noise.CHUNK_S`."""
     history: History = field(default_factory=History)
     """What it was set to, and which firmware it ran."""
     _tolerances: dict[tuple[str, ...], float] = field(default_factory=dict)
     _hours: dict[int, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def block(self, start_s: int, end_s: int) -> Block:
-        """Make the samples of [start_s, end_s), both on whole minutes."""
-        at_s = np.arange(start_s, end_s, STEP_S, dtype=np.int64)
+        """Make the samples of [start_s, end_s), both on whole steps."""
+        at_s = np.arange(start_s, end_s, self.step_s, dtype=np.int64)
         operation = self._operate(at_s)
         code = self.fault_codes(at_s)
         running = operation.running * (code == 0)
@@ -88,7 +90,9 @@ class Machine:
             if failure.mode != mode.name:
                 continue
             if mode.kind == "gradual":
-                own = mode.law(self._progress(mode, failure, at_s))
+                own = failure.strength * mode.law(
+                    self._progress(mode, failure, at_s) ** failure.shape
+                )
                 wear = np.maximum(wear, own)
             if failure.repaired_s is not None:
                 wear = np.where(at_s >= failure.repaired_s, 0.0, wear)
@@ -118,7 +122,7 @@ class Machine:
     def _is_reported(self, at_s: IntArray) -> np.ndarray:
         """Whether a sample is due at an instant, by the configured time between two of them."""
         every = self.history.setting(REPORT_EVERY.name, at_s, default=REPORT_EVERY.default)
-        return np.asarray(at_s // STEP_S % every.astype(np.int64) == 0)
+        return np.asarray(at_s // self.step_s % every.astype(np.int64) == 0)
 
     def _progress(self, mode: Mode, failure: Failure, at_s: IntArray) -> FloatArray:
         if not mode.by_running_hours:
@@ -157,7 +161,7 @@ class Machine:
             self.key,
             start_s=int(at_s[0]),
             count=len(at_s),
-            step_s=STEP_S,
+            step_s=self.step_s,
             streams=len(self.model.meters),
         )
         at_rest = values[self.model.running_metric] == 0

@@ -42,6 +42,10 @@ class Failure:
     repaired_s: int | None = None
     is_ahead: bool = False
     """Begins in the history and fails after its end."""
+    shape: float = 1.0
+    """Exponent of the way to the failure: above 1, most of the wear comes late."""
+    strength: float = 1.0
+    """Wear at which this very part fails: parts are not all alike."""
 
     @property
     def has_been_prevented(self) -> bool:
