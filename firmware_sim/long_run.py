@@ -197,8 +197,8 @@ def _lives(
             fails_s = new_s + int(max(life_s, 40 * DAY_S))
             median = habit.warning_days * DAY_S
             warning = median * float(np.exp(_WARNING_SPREAD * rng.standard_normal()))
-            limits = [limit * DAY_S for limit in _WARNING_DAYS_LIMITS]
-            onset_s = max(fails_s - int(np.clip(warning, *limits)), new_s + DAY_S)
+            low_s, high_s = (days * DAY_S for days in _WARNING_DAYS_LIMITS)
+            onset_s = max(fails_s - int(min(max(warning, low_s), high_s)), new_s + DAY_S)
             repaired_s = fails_s + int(rng.uniform(*_REPAIR_DAYS) * DAY_S)
             if onset_s >= end_s:
                 break

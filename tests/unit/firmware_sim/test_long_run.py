@@ -1,5 +1,7 @@
 """Years of a fleet, drawn anew from a seed."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def test_blocks_do_not_depend_on_where_they_are_cut(run: LongRun) -> None:
     days = [START_S, START_S + DAY_S, START_S + 2 * DAY_S]
 
     whole = machine.block(days[0], days[2])
-    parts = [machine.block(a, b) for a, b in zip(days, days[1:], strict=False)]
+    parts = [machine.block(a, b) for a, b in pairwise(days)]
 
     assert len(whole.at_s) == 2 * DAY_S // STEP_S
     for name, values in whole.metrics.items():
