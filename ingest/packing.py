@@ -34,17 +34,17 @@ def pack(columns: Columns, product: Product, *, with_order: bool) -> bytes:
         Whether a last column says where in the batch the sample came from.
     """
     precise = tuple(metric.precise for metric in product.metrics)
-    template, value_places = _pattern(precise, with_order=with_order)
-    rows = np.full(len(columns), template)
+    template, row_type, value_places = _pattern(precise, with_order=with_order)
+    rows = np.frombuffer(bytearray(template) * len(columns), dtype=row_type)
     rows["device"] = columns.device_ids
     rows["time"] = (columns.times_ms - _EPOCH_MS) * 1000
     for i in range(len(precise)):
         rows[f"value_{i}"] = columns.values[:, i]
     if with_order:
         rows["order"] = columns.order
-    absent = np.isnan(columns.values)
-    if not absent.any():
+    if not np.isnan(columns.values.min(initial=0.0)):
         return rows.tobytes()
+    absent = np.isnan(columns.values)
     keep = np.ones((len(rows), rows.itemsize), dtype=bool)
     for i, (start, end) in enumerate(value_places):
         rows[f"bytes_{i}"][absent[:, i]] = _NULL
@@ -72,8 +72,8 @@ def has_repeats(columns: Columns) -> bool:
 @lru_cache(maxsize=256)
 def _pattern(
     precise: tuple[bool, ...], *, with_order: bool
-) -> tuple[np.void, tuple[tuple[int, int], ...]]:
-    """Return a row with all its lengths filled in, and where the bytes of each value lie."""
+) -> tuple[bytes, np.dtype[np.void], tuple[tuple[int, int], ...]]:
+    """Return a row with all its lengths filled in, its type, and where the bytes of each value lie."""
     fields: list[tuple[str, str]] = [
         ("columns", ">i2"),
         ("device_bytes", ">i4"),
@@ -97,4 +97,4 @@ def _pattern(
     for i in range(len(precise)):
         kind, start = known[f"value_{i}"]
         places.append((start, start + kind.itemsize))
-    return row[0], tuple(places)
+    return row.tobytes(), row.dtype, tuple(places)
