@@ -13,11 +13,12 @@ import numpy as np
 
 from anomaly.learn.age import Age
 from anomaly.learn.history import Catalog, History
+from anomaly.learn.wear import Wear
 from anomaly.records import FloatArray, IntArray
 
-Group = Age
+Group = Age | Wear
 """One group of features: a tagged Struct with `fit`, `names` and `columns`, as in `age`."""
-GROUPS = (Age,)
+GROUPS: tuple[type[Group], ...] = (Age, Wear)
 """In the order of their columns."""
 
 

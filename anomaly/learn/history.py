@@ -73,6 +73,9 @@ class History:
     """Ends of the windows that have data; shape (n,)."""
     values: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     """Mean of each of the catalog's metrics over each window, NaN where missing; (n, metrics)."""
+    health: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    """Health index of each failure mode after each window, as the first layer sees it: 1 as new, 0
+    failed, NaN while learning; (n, modes). Empty where there is no first layer."""
     event_us: IntArray = field(default_factory=_no_instants)
     event_metric: IntArray = field(default_factory=_no_instants)
     """Place in `Catalog.codes`."""
@@ -98,6 +101,7 @@ class History:
             until_us=min(self.until_us, at_us),
             at_us=self.at_us[:windows],
             values=self.values[:windows],
+            health=self.health[:windows],
             event_us=self.event_us[:events],
             event_metric=self.event_metric[:events],
             event_code=self.event_code[:events],

@@ -53,6 +53,7 @@ def history(rng: np.random.Generator, *, name: str = "press-1", windows: int = 6
 
     return History(
         device=name, begins_us=begins, until_us=until, at_us=at, values=values,
+        health=1 - np.abs(rng.normal(0, 0.2, (len(at), len(CATALOG.modes)))),
         event_us=some(9), event_metric=np.zeros(9, dtype=np.int64),
         event_code=rng.integers(1, 4, 9),
         service_us=some(3), service_component=rng.integers(0, 2, 3),

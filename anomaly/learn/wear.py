@@ -1,0 +1,67 @@
+"""Features: what the first layer makes of each failure mode, now and over the last while. Pure.
+
+The first layer knows which metrics a failure mode moves and how far; what it cannot know before
+anything has failed is how such a path went on elsewhere. That is left to be learned from these.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from anomaly.learn.history import Catalog, History
+from anomaly.records import FloatArray, IntArray
+
+_SPANS = (4, 12, 40, 120)
+"""Forecast steps over which the health's change is looked at."""
+_SHOWN_BELOW = 0.95
+"""Health from which on wear counts as seen."""
+
+
+class Wear(msgspec.Struct, frozen=True, kw_only=True, tag="wear"):
+    """Health of every failure mode: now, its changes over `_SPANS`, and for how long wear has been seen."""
+
+    modes: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, catalog: Catalog, histories: Sequence[History]) -> "Wear":
+        has_health = any(h.health.shape[1] for h in histories)
+        return cls(modes=catalog.modes if has_health else ())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        parts = ("health", *(f"health_change_{span}" for span in _SPANS), "wear_seen_hours")
+        return tuple(f"{mode}.{part}" for mode in self.modes for part in parts)
+
+    def columns(self, catalog: Catalog, history: History, at_us: IntArray) -> FloatArray:
+        """Features at the given instants; shape (instants, names)."""
+        out = np.full((len(at_us), len(self.names)), np.nan)
+        if not self.modes or not len(history.at_us) or not history.health.shape[1]:
+            return out
+        width = len(_SPANS) + 2
+        for place in range(len(self.modes)):
+            health = history.health[:, place]
+            now = _latest(history.at_us, health, at_us)
+            first = place * width
+            out[:, first] = now
+            for number, span in enumerate(_SPANS, start=1):
+                before = _latest(history.at_us, health, at_us - span * catalog.every_us)
+                out[:, first + number] = now - before
+            since = _seen_since(history.at_us, health)
+            seen = _latest(history.at_us, since, at_us)
+            out[:, first + width - 1] = (at_us - seen) / 3.6e9
+        return out
+
+
+def _latest(known_us: IntArray, values: FloatArray, at_us: IntArray) -> FloatArray:
+    """Newest value at each instant; NaN before the first."""
+    place = np.searchsorted(known_us, at_us, side="right") - 1
+    return np.where(place >= 0, values[np.maximum(place, 0)], np.nan)
+
+
+def _seen_since(at_us: IntArray, health: FloatArray) -> FloatArray:
+    """Per window, since when wear has been seen without a break; NaN where it is not seen."""
+    is_seen = health < _SHOWN_BELOW
+    begins = is_seen & ~np.concatenate([[False], is_seen[:-1]])
+    newest = np.maximum.accumulate(np.where(begins, np.arange(len(health)), -1))
+    return np.where(is_seen, at_us[np.maximum(newest, 0)].astype(np.float64), np.nan)
