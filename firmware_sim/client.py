@@ -8,25 +8,18 @@ samples goes to its controller, if it has one.
 """
 
 import selectors
-import socket
-import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from random import Random
-from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_sim import log
 from firmware_sim.backoff import full_jitter_s
 from firmware_sim.clock import wall_s
+from firmware_sim.connection import WINDOW_MESSAGES, Address, Connection, Identity, Will
 from firmware_sim.controller import HEARS, Controller
 from firmware_sim.dialects import JSON, Dialect
 from firmware_sim.errors import SimulatorError
@@ -36,9 +29,6 @@ from firmware_sim.spool import Spool
 from firmware_sim.tls import TlsFiles
 
 CONFIRM_TIMEOUT_S = 30.0
-WINDOW_MESSAGES = 8
-_KEEPALIVE_S = 60
-_MISC_EVERY_S = 5.0
 _NO_SUBSCRIBER, _NOT_AUTHORIZED = 0x10, 0x87
 _FAILURE_FROM = 0x80
 _REFUSED_WAIT_S = 60.0
@@ -48,38 +38,6 @@ _BIRTH = "birth"
 _LIMIT_WAIT_MAX_S = 3600.0
 RESTART_S = (0.3, 1.0)
 """Shortest and longest time that a restart takes, wall time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where the broker listens."""
-
-    host: str
-    port: int
-    is_tls: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What was handed out with the device: its name is user name and client id too."""
-
-    name: str
-    shard: str
-    password: str
-    product: str
-    firmware: str
-
-
-def parse_address(url: str) -> Address:
-    parts = urlsplit(url)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-        raise SimulatorError(
-            f"no broker address: {url!r}", hint="write mqtt://host:port, or mqtts:// for TLS"
-        )
-    is_tls = parts.scheme == "mqtts"
-    return Address(
-        host=parts.hostname, port=parts.port or (8883 if is_tls else 1883), is_tls=is_tls
-    )
 
 
 class DeviceClient:
@@ -103,27 +61,19 @@ class DeviceClient:
         self.is_held = False
         """While True the device has no way to the broker; its spool fills."""
         self.boot = boot
-        self.is_connected = False
-        self.problem = ""
-        """Why the last attempt or message failed; empty when all is well."""
-        self._address = address
+        self._connection = Connection(
+            address=address, identity=identity, speaker=self, rng=rng, selector=selector, tls=tls
+        )
         self._spool = spool
         self._rng = rng
-        self._selector = selector
         self._confirm_timeout_s = confirm_timeout_s
         self._controller = controller
-        self._tls = tls
         self._dialect = dialect
         self._greet_s = float("inf")
         self._receipts: dict[int, str] = {}
         """Packet ids of messages of the controller that the broker has not acknowledged."""
-        self._paho: mqtt.Client | None = None
         self._base = f"fc/{identity.shard}/{identity.name}"
-        self._attempt = 0
-        self._next_attempt_s = 0.0
         self._resume_s = 0.0
-        self._now_s = 0.0
-        self._misc_s = 0.0
         self._on_the_way: deque[tuple[int, int]] = deque()
         self._unnumbered: dict[int, tuple[int, int]] = {}
         """Packet ids of messages on their way that only a PUBACK can confirm."""
@@ -139,8 +89,17 @@ class DeviceClient:
         return self._controller.firmware if self._controller else self.identity.firmware
 
     @property
+    def is_connected(self) -> bool:
+        return self._connection.is_ready
+
+    @property
     def has_socket(self) -> bool:
-        return self._paho is not None and self._paho.socket() is not None
+        return self._connection.has_socket
+
+    @property
+    def problem(self) -> str:
+        """Why the last attempt or message failed; empty when all is well."""
+        return self._connection.problem
 
     def wake(self) -> None:
         """The spool has got new messages."""
@@ -148,21 +107,14 @@ class DeviceClient:
 
     def tick(self, now_s: float) -> None:
         """Connect, time out, keep alive; `now_s` is monotonic."""
-        self._now_s = now_s
+        self._connection.now_s = now_s
         if self._controller is not None and self._controller.wants_restart:
             self._restart(self._controller)
         if self.is_held:
-            self._drop_connection()
+            self._connection.drop()
             return
-        if self._paho is None:
-            if now_s >= self._next_attempt_s:
-                self._connect()
+        if not self._connection.tick(now_s):
             return
-        if now_s - self._misc_s > _MISC_EVERY_S:
-            self._misc_s = now_s
-            if self._paho.loop_misc() != mqtt.MQTT_ERR_SUCCESS:
-                self._lost("no answer from the broker")
-                return
         if self._on_the_way and now_s - self._progress_s > self._confirm_timeout_s:
             log.warning("device.resend", device=self.identity.name, messages=len(self._on_the_way))
             self._start_over()
@@ -174,7 +126,7 @@ class DeviceClient:
 
     def pump(self) -> None:
         """Send what the window allows, oldest first."""
-        if not self.is_connected or self._is_drained or self._now_s < self._resume_s:
+        if not self.is_connected or self._is_drained or self._connection.now_s < self._resume_s:
             return
         room = WINDOW_MESSAGES - len(self._on_the_way)
         if room < max(1, WINDOW_MESSAGES // 4):
@@ -195,12 +147,11 @@ class DeviceClient:
                     f"{self.identity.name}: a spooled message is too large to send"
                 )
             if not self._on_the_way:
-                self._progress_s = self._now_s
+                self._progress_s = self._connection.now_s
             self._on_the_way.append(self._cursor)
-            assert self._paho is not None
-            sent = self._paho.publish(f"{self._base}/telemetry", payload, qos=1)
+            mid = self._connection.publish(f"{self._base}/telemetry", payload)
             if not self._dialect.has_numbers:
-                self._unnumbered[sent.mid] = self._cursor
+                self._unnumbered[mid] = self._cursor
 
     def on_stored(self, payload: bytes | bytearray) -> None:
         """Take the platform's word that messages are committed."""
@@ -222,8 +173,8 @@ class DeviceClient:
             sent for sent in self._on_the_way if sent[0] != boot or sent[1] > seq
         )
         if oldest is None or oldest not in self._on_the_way:
-            self._progress_s = self._now_s
-        self.problem = ""
+            self._progress_s = self._connection.now_s
+        self._connection.problem = ""
         self.pump()
 
     def on_limit(self, payload: bytes | bytearray) -> None:
@@ -240,7 +191,7 @@ class DeviceClient:
 
     def _greet(self) -> None:
         """Say what the device is; now and then again, since nothing else tells that one got lost."""
-        self._greet_s = self._now_s + self._rng.uniform(0.5, 1.0) * GREET_EVERY_S
+        self._greet_s = self._connection.now_s + self._rng.uniform(0.5, 1.0) * GREET_EVERY_S
         birth: dict[str, object] = {
             "boot": self.boot,
             "firmware": self.firmware,
@@ -250,103 +201,52 @@ class DeviceClient:
             birth["ts"] = self._controller.at_s() * 1000
         self._say([say("birth", birth, receipt=_BIRTH)])
         if self._controller is not None:
-            self._say(self._controller.connected(now_s=self._now_s))
+            self._say(self._controller.connected(now_s=self._connection.now_s))
 
-    def _hear(self, message: mqtt.MQTTMessage) -> None:
+    def on_message(self, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.rpartition("/")[2]
         if kind == "stored":
             self.on_stored(message.payload)
         elif kind == "limit":
             self.on_limit(message.payload)
         elif self._controller is not None:
-            self._say(self._controller.hear(kind, bytes(message.payload), now_s=self._now_s))
+            self._say(
+                self._controller.hear(kind, bytes(message.payload), now_s=self._connection.now_s)
+            )
 
     def _say(self, messages: Sequence[Said]) -> None:
         for said in messages:
-            assert self._paho is not None
-            sent = self._paho.publish(f"{self._base}/{said.kind}", said.payload, qos=1)
-            self._receipts[sent.mid] = said.receipt
+            mid = self._connection.publish(f"{self._base}/{said.kind}", said.payload)
+            self._receipts[mid] = said.receipt
 
     def _restart(self, controller: Controller) -> None:
         """Start anew under the next boot number, as after a power cut: no goodbye."""
-        self._drop_connection()
+        self._connection.drop()
         self.boot = self._spool.start(self.identity.name, mark=0)
         controller.started(self.boot)
         self._start_over()
-        self._next_attempt_s = self._now_s + self._rng.uniform(*RESTART_S)
+        self._connection.wait(self._rng.uniform(*RESTART_S))
         log.info("device.restarted", device=self.identity.name, boot=self.boot)
 
     def close(self) -> None:
         """Say goodbye; the courier still has to send it."""
-        if self._paho is None:
-            return
-        if self.is_connected:
-            self._paho.publish(f"{self._base}/will", self._will(), qos=1)
-        self._paho.disconnect()
+        self._connection.close()
 
-    def _connect(self) -> None:
-        paho = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=self.identity.name, protocol=mqtt.MQTTv5
-        )
-        if self._tls is None or not self._tls.has_certificate(self.identity.name):
-            paho.username_pw_set(self.identity.name, self.identity.password)
-        paho.will_set(f"{self._base}/will", self._will(), qos=1)
-        paho.max_inflight_messages_set(2 * WINDOW_MESSAGES)
-        if self._address.is_tls:
-            paho.tls_set_context(
-                self._tls.context(self.identity.name) if self._tls else ssl.create_default_context()
-            )
-        self._attach(paho)
-        self._paho = paho
-        self._misc_s = self._now_s
-        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        session.SessionExpiryInterval = 0
-        try:
-            paho.connect(
-                self._address.host,
-                self._address.port,
-                keepalive=_KEEPALIVE_S,
-                clean_start=True,
-                properties=session,
-            )
-        except OSError as error:
-            self._lost(f"no connection: {error}")
+    def make_will(self) -> Will:
+        return Will(topic=f"{self._base}/will", payload=orjson.dumps({"boot": self.boot}))
 
-    def _attach(self, paho: mqtt.Client) -> None:
-        """Wire the callbacks. A late one of an earlier connection finds itself replaced and is dropped."""
-
-        def current(act: Callable[..., None]) -> Callable[..., None]:
-            return lambda client, *rest: act(*rest) if client is self._paho else None
-
-        paho.on_socket_open = lambda _c, _u, sock: self._register(sock)
-        paho.on_socket_close = lambda _c, _u, sock: self._unregister(sock)
-        paho.on_socket_register_write = lambda _c, _u, sock: self._watch(sock, is_writing=True)
-        paho.on_socket_unregister_write = lambda _c, _u, sock: self._watch(sock, is_writing=False)
-        paho.on_connect = current(self._on_connect)
-        paho.on_subscribe = current(self._on_subscribe)
-        paho.on_publish = current(self._on_publish)
-        paho.on_message = current(lambda _userdata, message: self._hear(message))
-
-    def _on_connect(self, _userdata: Any, _flags: Any, reason: ReasonCode, _props: Any) -> None:
-        if reason.is_failure:
-            self.problem = f"the broker refused the device: {reason}"
-            return  # the broker hangs up now, and the back-off begins
-        assert self._paho is not None
+    def hears(self) -> Sequence[str]:
         kinds = ("stored", "limit", *(HEARS if self._controller else ()))
-        self._paho.subscribe([(f"{self._base}/{kind}", 1) for kind in kinds])
+        return [f"{self._base}/{kind}" for kind in kinds]
 
-    def _on_subscribe(self, _userdata: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
-        if reasons[0].is_failure:  # without the others it can still deliver
-            self.problem = "the broker lets the device hear no `stored`"
-            log.warning("device.subscribe_refused", device=self.identity.name)
-            return
-        if self.problem:
-            log.info("device.back", device=self.identity.name)
-        self.is_connected, self._attempt, self.problem = True, 0, ""
+    def on_ready(self) -> None:
         self._greet()
         self._start_over()
 
-    def _on_publish(self, _userdata: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
+    def on_gone(self) -> None:
+        self._receipts.clear()
+
+    def on_published(self, mid: int, reason: ReasonCode) -> None:
         value = int(reason.value)
         receipt = self._receipts.pop(mid, None)
         if receipt is not None:
@@ -360,9 +260,9 @@ class DeviceClient:
         elif value == _NOT_AUTHORIZED:
             self._wait_and_start_over("the broker does not let it write", _REFUSED_WAIT_S)
         elif value >= _FAILURE_FROM:  # 0x97 quota exceeded among them
-            self._attempt += 1
-            wait_s = full_jitter_s(self._rng, attempt=self._attempt)
-            self._wait_and_start_over(f"the broker refused a message: {reason}", wait_s)
+            self._wait_and_start_over(
+                f"the broker refused a message: {reason}", self._connection.back_off_s()
+            )
 
     def _on_taken(self, mid: int) -> None:
         """Let go of an unnumbered message, with which all before it were taken: what was refused has
@@ -375,15 +275,15 @@ class DeviceClient:
         """What nobody took is said again: after the next connect, or together with the birth."""
         if not is_taken:
             if receipt == _BIRTH:
-                self._greet_s = self._now_s + full_jitter_s(self._rng, attempt=2)
+                self._greet_s = self._connection.now_s + full_jitter_s(self._rng, attempt=2)
         elif receipt and receipt != _BIRTH and self._controller is not None:
             self._controller.taken(receipt)
 
     def _wait_and_start_over(self, problem: str, wait_s: float) -> None:
-        if not self.problem:
+        if not self._connection.problem:
             log.warning("device.refused", device=self.identity.name, reason=problem)
-        self.problem = problem
-        self._resume_s = max(self._resume_s, self._now_s + wait_s)
+        self._connection.problem = problem
+        self._resume_s = max(self._resume_s, self._connection.now_s + wait_s)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -392,61 +292,4 @@ class DeviceClient:
         self._unnumbered.clear()
         self._cursor = (-1, -1)
         self._is_drained = False
-        self._progress_s = self._now_s
-
-    def _lost(self, problem: str) -> None:
-        was_fine = not self.problem
-        self.problem = self.problem or problem
-        if was_fine:
-            log.warning("device.lost", device=self.identity.name, reason=self.problem)
-        self._drop_connection()
-        self._next_attempt_s = self._now_s + full_jitter_s(self._rng, attempt=self._attempt)
-        self._attempt += 1
-
-    def _drop_connection(self) -> None:
-        paho, self._paho = self._paho, None
-        self.is_connected = False
-        self._receipts.clear()
-        sock = paho.socket() if paho is not None else None
-        if sock is not None:
-            # Without a DISCONNECT, as when a line breaks: the broker speaks the will.
-            self._unregister(sock)
-            sock.close()
-
-    def _will(self) -> bytes:
-        return orjson.dumps({"boot": self.boot})
-
-    def on_readable(self, now_s: float) -> None:
-        self._now_s = now_s
-        self._io(lambda paho: paho.loop_read(2 * WINDOW_MESSAGES))
-        # TLS may hold decrypted bytes that no selector knows of.
-        while (
-            self._paho and isinstance(sock := self._paho.socket(), ssl.SSLSocket) and sock.pending()
-        ):
-            self._io(lambda paho: paho.loop_read(2 * WINDOW_MESSAGES))
-
-    def on_writable(self, now_s: float) -> None:
-        self._now_s = now_s
-        self._io(lambda paho: paho.loop_write())
-
-    def _io(self, act: Callable[[mqtt.Client], int]) -> None:
-        if self._paho is not None and act(self._paho) != mqtt.MQTT_ERR_SUCCESS:
-            self._lost("the connection broke")
-
-    def _register(self, sock: Any) -> None:
-        if isinstance(sock, socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(sock, selectors.EVENT_READ, self)
-
-    def _unregister(self, sock: Any) -> None:
-        try:
-            self._selector.unregister(sock)
-        except (KeyError, ValueError):
-            return  # was never watched, or is closed already
-
-    def _watch(self, sock: Any, *, is_writing: bool) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if is_writing else 0)
-        try:
-            self._selector.modify(sock, events, self)
-        except (KeyError, ValueError):
-            return
+        self._progress_s = self._connection.now_s

@@ -14,8 +14,8 @@ import orjson
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from firmware_sim import log
-from firmware_sim.client import parse_address
 from firmware_sim.clock import monotonic_s, pause, wall_s
+from firmware_sim.connection import parse_address
 from firmware_sim.dialects import parse_dialects
 from firmware_sim.errors import SimulatorError, UnreachableError
 from firmware_sim.first_contact import (

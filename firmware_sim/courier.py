@@ -4,7 +4,8 @@ import selectors
 from collections.abc import Callable, Sequence
 from random import Random
 
-from firmware_sim.client import CONFIRM_TIMEOUT_S, Address, DeviceClient, Identity
+from firmware_sim.client import CONFIRM_TIMEOUT_S, DeviceClient
+from firmware_sim.connection import Address, Connection, Identity
 from firmware_sim.controller import Controller
 from firmware_sim.dialects import JSON, Dialect
 from firmware_sim.spool import Spool
@@ -99,9 +100,9 @@ class Courier:
 
     def _select(self, timeout_s: float) -> None:
         for key, events in self._selector.select(timeout_s):
-            client: DeviceClient = key.data
+            connection: Connection = key.data
             now_s = self._monotonic_s()
             if events & selectors.EVENT_READ:
-                client.on_readable(now_s)
+                connection.on_readable(now_s)
             if events & selectors.EVENT_WRITE:
-                client.on_writable(now_s)
+                connection.on_writable(now_s)

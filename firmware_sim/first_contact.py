@@ -17,8 +17,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware_sim import log
-from firmware_sim.client import Address
 from firmware_sim.clock import pause
+from firmware_sim.connection import Address
 from firmware_sim.errors import SimulatorError
 from firmware_sim.fleet import Unit
 

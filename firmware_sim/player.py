@@ -20,8 +20,8 @@ import click
 import msgspec
 import orjson
 
-from firmware_sim.client import Identity, parse_address
 from firmware_sim.clock import monotonic_s
+from firmware_sim.connection import Identity, parse_address
 from firmware_sim.courier import Courier
 from firmware_sim.errors import SimulatorError
 from firmware_sim.noise import key_of

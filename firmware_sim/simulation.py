@@ -10,8 +10,8 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_sim import log
-from firmware_sim.client import Identity, parse_address
 from firmware_sim.clock import monotonic_s, wall_s
+from firmware_sim.connection import Identity, parse_address
 from firmware_sim.controller import Controller
 from firmware_sim.courier import Courier
 from firmware_sim.dialects import dialect_of

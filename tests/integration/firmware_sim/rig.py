@@ -3,8 +3,8 @@
 import time
 from random import Random
 
-from firmware_sim.client import Address, Identity
 from firmware_sim.clock import wall_s
+from firmware_sim.connection import Address, Identity
 from firmware_sim.controller import Controller
 from firmware_sim.courier import Courier
 from firmware_sim.heat_pump import HEAT_PUMP

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from core.clock import wall_now
-from firmware_sim.client import Address, Identity
 from firmware_sim.clock import monotonic_s
+from firmware_sim.connection import Address, Identity
 from firmware_sim.courier import Courier
 from firmware_sim.dialects import DIALECTS
 from firmware_sim.fleet import make_fleet

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from core.clock import wall_now
-from firmware_sim.client import Identity
+from firmware_sim.connection import Identity
 from firmware_sim.image import Behaviour, make_image
 from gateway import service as registry
 from gateway.broker import sync_broker

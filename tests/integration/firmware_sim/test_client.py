@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from firmware_sim.client import CONFIRM_TIMEOUT_S, Address, Identity
+from firmware_sim.client import CONFIRM_TIMEOUT_S
+from firmware_sim.connection import Address, Identity
 from firmware_sim.courier import Courier
 from firmware_sim.payload import Body
 from firmware_sim.spool import Spool

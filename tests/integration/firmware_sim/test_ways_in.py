@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.clock import wall_now
-from firmware_sim.client import Address, Identity
+from firmware_sim.connection import Address, Identity
 from firmware_sim.errors import SimulatorError
 from firmware_sim.first_contact import ProductKey, contact, new_nonce, parse_product_keys
 from firmware_sim.fleet import make_fleet

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firmware_sim.client import parse_address
+from firmware_sim.connection import parse_address
 from firmware_sim.errors import SimulatorError
 from firmware_sim.rest import Api
 
