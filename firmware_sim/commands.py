@@ -93,7 +93,8 @@ _PROVISION_WAIT_S = 60.0
 )  # fmt: skip
 @click.option(
     "--speak", default="json", show_default=True, metavar="LIST",
-    help="What the devices send, dealt out over the fleet: json, senml (SenML JSON), cbor (SenML CBOR).",
+    help="What the devices send, dealt out over the fleet: json, senml (SenML JSON), cbor (SenML CBOR),"
+    " sparkplug (each an edge node of Sparkplug B, which takes no settings, commands or firmware).",
 )  # fmt: skip
 @click.option(
     "--wrong-clocks", default=0, show_default=True, type=click.IntRange(0, _DEVICES_MAX),
@@ -162,7 +163,7 @@ def simulate(
     forecare simulate --devices 10 --days 14 --speed max
     forecare account add you@example.com --role manufacturer
     forecare simulate --devices 10 --email you@example.com --password …
-    forecare simulate --devices 10 --speak json,json,senml,cbor
+    forecare simulate --devices 10 --speak json,senml,cbor,sparkplug
     """
     around = surroundings(os.environ)
     api_url = api_url or around.api_url

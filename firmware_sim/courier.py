@@ -1,18 +1,43 @@
 """Drives the connections of a whole fleet from one thread: one selector over paho's sockets."""
 
 import selectors
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Protocol
 
 from firmware_sim.client import CONFIRM_TIMEOUT_S, DeviceClient
 from firmware_sim.connection import Address, Connection, Identity
 from firmware_sim.controller import Controller
 from firmware_sim.dialects import JSON, Dialect
+from firmware_sim.sparkplug.node import SparkplugNode
+from firmware_sim.sparkplug.session import Declared
 from firmware_sim.spool import Spool
 from firmware_sim.tls import TlsFiles
 
 _TICK_S = 0.1
 _SELECT_S = 0.05
+
+
+class Client(Protocol):
+    """A device's side of the line, in whatever language it speaks."""
+
+    boot: int
+    is_held: bool
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    @property
+    def has_socket(self) -> bool: ...
+
+    @property
+    def problem(self) -> str: ...
+
+    def wake(self) -> None: ...
+
+    def tick(self, now_s: float) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Courier:
@@ -27,7 +52,7 @@ class Courier:
         confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
         tls: TlsFiles | None = None,
     ) -> None:
-        self.clients: dict[str, DeviceClient] = {}
+        self.clients: dict[str, Client] = {}
         self._address = address
         self._spool = spool
         self._monotonic_s = monotonic_s
@@ -56,6 +81,26 @@ class Courier:
             controller=controller,
             tls=self._tls,
             dialect=dialect,
+        )
+
+    def add_node(
+        self,
+        identity: Identity,
+        *,
+        boot: int,
+        rng: Random,
+        declares: Mapping[str, Sequence[Declared]],
+    ) -> None:
+        """Add a Sparkplug edge node, which measures and speaks for devices as `declares` says."""
+        self.clients[identity.name] = SparkplugNode(
+            address=self._address,
+            identity=identity,
+            boot=boot,
+            declares=declares,
+            spool=self._spool,
+            rng=rng,
+            selector=self._selector,
+            tls=self._tls,
         )
 
     def wake(self) -> None:

@@ -1,7 +1,8 @@
-"""In what way a device writes its samples down: this platform's own JSON, or SenML (RFC 8428). Pure.
+"""In what way a device writes its samples down: this platform's own JSON, SenML (RFC 8428) or Sparkplug B. Pure.
 
 A SenML pack has no number of its own, so the platform cannot say `stored` for it: the broker's PUBACK
 is all that such a device gets, and what empties its spool. What the broker loses after that is lost.
+What a Sparkplug node sends depends on its session, so its spool holds rows that are written when they go.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from firmware_sim.errors import SimulatorError
 from firmware_sim.payload import MESSAGE_BYTES_MAX, MESSAGE_SAMPLES_MAX, Body, compose, make_bodies
 
 _RECORDS_MAX = 5000
+_NODE_METRICS_MAX = 2000
+"""Values in a Sparkplug message, of at most 28 bytes each with alias, time and mark."""
 _VERSION = 10
 _UNITS: dict[str, tuple[str, float]] = {"c": ("Cel", 1), "w": ("W", 1), "bar": ("Pa", 100_000)}
 """By the last word of a metric's name: unit of the SenML registry, and how many of it the metric's is."""
@@ -78,6 +81,21 @@ def _cbor(records: list[dict[str, Any]]) -> bytes:
     return cbor2.dumps([{_LABELS[k]: v for k, v in record.items()} for record in records])
 
 
+def _rows_of_a_node(rows: Sequence[Row]) -> list[Body]:
+    """Cut the rows into what one message of a Sparkplug node may hold."""
+    if not rows:
+        return []
+    widest = max(len(values) for _, values in rows)
+    if widest > _NODE_METRICS_MAX:
+        raise SimulatorError(
+            f"one sample has {widest} metrics; a Sparkplug message may have {_NODE_METRICS_MAX}",
+            hint="send fewer metrics a sample",
+        )
+    each = min(_NODE_METRICS_MAX // max(1, widest), MESSAGE_SAMPLES_MAX)
+    parts = (rows[begin : begin + each] for begin in range(0, len(rows), each))
+    return [Body(samples=len(part), encoded=orjson.dumps(part)) for part in parts]
+
+
 JSON = Dialect(name="json", has_numbers=True, bodies=lambda _device, rows: make_bodies(rows))
 SENML_JSON = Dialect(
     name="senml",
@@ -87,7 +105,10 @@ SENML_JSON = Dialect(
 SENML_CBOR = Dialect(
     name="cbor", has_numbers=False, bodies=lambda device, rows: _packs(device, rows, _cbor)
 )
-DIALECTS = {dialect.name: dialect for dialect in (JSON, SENML_JSON, SENML_CBOR)}
+SPARKPLUG = Dialect(
+    name="sparkplug", has_numbers=False, bodies=lambda _device, rows: _rows_of_a_node(rows)
+)
+DIALECTS = {dialect.name: dialect for dialect in (JSON, SENML_JSON, SENML_CBOR, SPARKPLUG)}
 
 
 def parse_dialects(text: str) -> list[str]:

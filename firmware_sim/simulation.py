@@ -14,7 +14,7 @@ from firmware_sim.clock import monotonic_s, wall_s
 from firmware_sim.connection import Identity, parse_address
 from firmware_sim.controller import Controller
 from firmware_sim.courier import Courier
-from firmware_sim.dialects import dialect_of
+from firmware_sim.dialects import SPARKPLUG, dialect_of
 from firmware_sim.errors import RefusedError, UnreachableError
 from firmware_sim.fleet import Fleet, Unit
 from firmware_sim.machine import FAULT_METRIC, STEP_S, Machine
@@ -25,6 +25,7 @@ from firmware_sim.pace import GRACE_S, Reached, may_go_on
 from firmware_sim.payload import rows_of
 from firmware_sim.people_at_work import People
 from firmware_sim.rest import Api
+from firmware_sim.sparkplug.session import declared_by
 from firmware_sim.spool import Count, Spool
 from firmware_sim.state import State
 from firmware_sim.technicians import seconds_of
@@ -108,22 +109,7 @@ class Simulation:
             fleet, count=state.wrong_clocks, speak=state.speak, block_s=BLOCK_S
         )
         for unit, machine in self._pairs():
-            credential = state.credentials[unit.name]
-            boot = self._spool.start(unit.name, mark=fleet.start_s)
-            rng = Random(key_of(fleet.seed, unit.name, boot))  # noqa: S311 - jitter, no secret
-            self._courier.add(
-                Identity(
-                    name=unit.name,
-                    shard=credential["shard"],
-                    password=credential["password"],
-                    product=unit.product,
-                    firmware=unit.firmware,
-                ),
-                boot=boot,
-                rng=rng,
-                controller=self._controller(unit, machine, rng),
-                dialect=self._dialects[unit.name],
-            )
+            self._add(unit, machine)
         self._made_s = min(self._spool.mark(unit.name) for unit in fleet.units)
         self._whole = {unit.product: _whole_metrics(m.model) for unit, m in self._pairs()}
         self._reached = _MIDDLE_OF_NOWHERE
@@ -302,6 +288,26 @@ class Simulation:
             counts=self._counts,
             wrong_clocks=self._wrong_clocks,
         )
+
+    def _add(self, unit: Unit, machine: Machine) -> None:
+        """Give a device its way to the platform, and a controller if its language has words for it."""
+        boot = self._spool.start(unit.name, mark=self._fleet.start_s)
+        rng = Random(key_of(self._fleet.seed, unit.name, boot))  # noqa: S311 - jitter, no secret
+        credential = self._state.credentials[unit.name]
+        identity = Identity(
+            name=unit.name,
+            shard=credential["shard"],
+            password=credential["password"],
+            product=unit.product,
+            firmware=unit.firmware,
+        )
+        dialect = self._dialects[unit.name]
+        if dialect is SPARKPLUG:
+            declares = {unit.name: declared_by(machine.model)}
+            self._courier.add_node(identity, boot=boot, rng=rng, declares=declares)
+        else:
+            controller = self._controller(unit, machine, rng)
+            self._courier.add(identity, boot=boot, rng=rng, controller=controller, dialect=dialect)
 
     def _controller(self, unit: Unit, machine: Machine, rng: Random) -> Controller:
         """Give a device its controller, and its machine what the device remembers."""

@@ -30,6 +30,10 @@ create table if not exists message (
     samples integer not null,
     body blob not null
 );
+create table if not exists connection (
+    device text primary key,
+    number integer not null  -- of those that were begun; only devices that have to tell it are counted
+);
 create unique index if not exists message_order on message (device, boot, seq);
 """
 
@@ -75,6 +79,15 @@ class Spool:
         ).fetchone()
         return int(row[0])
 
+    def count_connection(self, device: str) -> int:
+        """Count a connection that is about to be made and return its number, from 0 on."""
+        row = self._db.execute(
+            "insert into connection (device, number) values (?, 0)"
+            " on conflict (device) do update set number = number + 1 returning number",
+            (device,),
+        ).fetchone()
+        return int(row[0])
+
     def mark(self, device: str) -> int:
         """How far the source of this device has been read."""
         row = self._db.execute("select mark from stream where device = ?", (device,)).fetchone()
@@ -113,6 +126,18 @@ class Spool:
             (device, boot, seq, limit),
         )
         return [Message(boot=b, seq=s, samples=n, body=body) for b, s, n, body in rows]
+
+    def newest(self, device: str) -> Message | None:
+        """The message that was taken in last, if it is still waiting."""
+        row = self._db.execute(
+            "select boot, seq, samples, body from message where device = ?"
+            " order by boot desc, seq desc limit 1",
+            (device,),
+        ).fetchone()
+        if row is None:
+            return None
+        boot, seq, samples, body = row
+        return Message(boot=boot, seq=seq, samples=samples, body=body)
 
     def lowest(self, device: str) -> dict[int, int]:
         """The lowest waiting number of each boot: everything below it has been confirmed."""

@@ -39,7 +39,7 @@ def wrong_clocks(
     """Give the last `count` devices of a fleet clocks that go wrong, of both kinds in turn.
 
     In SenML a time in 1970 would be relative to now (RFC 8428, 4.5.3), and none that is wrong: devices
-    that speak it run ahead.
+    whose messages have no numbers run ahead.
     """
     from_s = (fleet.end_s - 1) // block_s * block_s
     clocks = {}
