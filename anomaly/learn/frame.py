@@ -12,13 +12,17 @@ import msgspec
 import numpy as np
 
 from anomaly.learn.age import Age
+from anomaly.learn.calendar import Calendar
+from anomaly.learn.events import Events
 from anomaly.learn.history import Catalog, History
+from anomaly.learn.services import Services
+from anomaly.learn.traits import Traits
 from anomaly.learn.wear import Wear
 from anomaly.records import FloatArray, IntArray
 
-Group = Age | Wear
+Group = Age | Services | Events | Traits | Calendar | Wear
 """One group of features: a tagged Struct with `fit`, `names` and `columns`, as in `age`."""
-GROUPS: tuple[type[Group], ...] = (Age, Wear)
+GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear)
 """In the order of their columns."""
 
 
@@ -47,9 +51,14 @@ class Frame:
         return len(self.at_us)
 
 
-def fit_spec(catalog: Catalog, histories: Sequence[History]) -> FrameSpec:
+def fit_spec(
+    catalog: Catalog,
+    histories: Sequence[History],
+    *,
+    groups: Sequence[type[Group]] = GROUPS,
+) -> FrameSpec:
     """Learn what the groups of features need from training histories."""
-    return FrameSpec(groups=tuple(group.fit(catalog, histories) for group in GROUPS))
+    return FrameSpec(groups=tuple(group.fit(catalog, histories) for group in groups))
 
 
 def instants(catalog: Catalog, history: History) -> IntArray:
