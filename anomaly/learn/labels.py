@@ -50,7 +50,9 @@ def labels_of(
     services: list[tuple[int, int]] = []
     doubts: list[tuple[int, int]] = []
     is_down: set[str] = set()
-    events = [(fault.at_us, 0, fault.failure_mode, None) for fault in faults]
+    events: list[tuple[int, int, str, ServiceEvent | None]] = [
+        (fault.at_us, 0, fault.failure_mode, None) for fault in faults
+    ]
     events += [(found.found_us, 1, found.failure_mode, found) for found in findings]
     for at_us, _, mode, found in sorted(events, key=lambda event: event[:3]):
         if mode not in catalog.modes:
