@@ -14,6 +14,7 @@ import orjson
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from firmware_sim import log
+from firmware_sim.claiming import Claimants
 from firmware_sim.clock import monotonic_s, pause, wall_s
 from firmware_sim.connection import parse_address
 from firmware_sim.dialects import parse_dialects
@@ -111,7 +112,13 @@ _PROVISION_WAIT_S = 60.0
 )  # fmt: skip
 @click.option(
     "--provision-key", "provision_keys", multiple=True, metavar="PRODUCT=KEY:SECRET",
-    help="Devices of this product come for their credential by themselves; they have no owner.",
+    help="Devices of this product come for their credential by themselves; nobody owns them until somebody"
+    " claims them.",
+)  # fmt: skip
+@click.option(
+    "--claim", "labels", type=click.Path(path_type=Path, dir_okay=False), metavar="LABELS",
+    help="File of what is printed on devices, as `forecare device label` writes it. The owner of each device"
+    " in it claims the device with its code. The file may come and grow while this runs.",
 )  # fmt: skip
 @click.option(
     "--tls-dir", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -145,6 +152,7 @@ def simulate(
     firmware_key: Path | None,
     provision_url: str,
     provision_keys: tuple[str, ...],
+    labels: Path | None,
     tls_dir: Path | None,
     mqtt_url: str,
     style: str,
@@ -164,6 +172,7 @@ def simulate(
     forecare account add you@example.com --role manufacturer
     forecare simulate --devices 10 --email you@example.com --password …
     forecare simulate --devices 10 --speak json,senml,cbor,sparkplug
+    forecare simulate --devices 3 --provision-url mqtt://… --provision-key heat_pump=… --claim labels.txt
     """
     around = surroundings(os.environ)
     api_url = api_url or around.api_url
@@ -192,6 +201,7 @@ def simulate(
             inbox=inbox,
             api_url=api_url,
             save=lambda: save_state(files.state, state),
+            claimants=_claimants(labels, fleet, state, files, api_url) if labels else None,
         )
         with _Teller(style, days=state.days) as teller:
             simulation = Simulation(
@@ -212,6 +222,17 @@ def simulate(
             simulation.run()
         api.close()
         quick_api.close()
+
+
+def _claimants(labels: Path, fleet: Fleet, state: State, files: Files, api_url: str) -> Claimants:
+    return Claimants(
+        labels=labels,
+        units={unit.name: unit for unit in fleet.units},
+        state=state,
+        api_url=api_url,
+        save=lambda: save_state(files.state, state),
+        monotonic_s=monotonic_s,
+    )
 
 
 def _names(products: str) -> list[str]:

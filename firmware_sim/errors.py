@@ -21,9 +21,11 @@ class RecordingError(SimulatorError):
 class RefusedError(SimulatorError):
     """The platform said no, for good."""
 
-    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+    def __init__(self, message: str, *, status: int, hint: str = "", said: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.said = said
+        """The platform's own words."""
 
 
 class UnreachableError(SimulatorError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim import log
+from firmware_sim.claiming import Claimants
 from firmware_sim.errors import RefusedError, UnreachableError
 from firmware_sim.fleet import Fleet
 from firmware_sim.owners import choose_slot, read_new_mail
@@ -25,7 +26,7 @@ _OVER = {"resolved", "cancelled", "in_service"}
 class People:
     """All owners and technicians of a fleet. `save` writes the state; it is called before each report."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only parts of one fleet's people
         self,
         *,
         fleet: Fleet,
@@ -33,6 +34,7 @@ class People:
         inbox: Path | None,
         api_url: str,
         save: Callable[[], None],
+        claimants: Claimants | None = None,
     ) -> None:
         self._fleet = fleet
         self._state = state
@@ -42,6 +44,7 @@ class People:
             login["email"]: Api(api_url, timeout_s=4, **login) for login in state.technicians
         }
         self._save = save
+        self._claimants = claimants
         self._places = {unit.name: i for i, unit in enumerate(fleet.units)}
         self._households = {unit.household.email.lower(): unit.household for unit in fleet.units}
         self._was_unreachable = False
@@ -50,6 +53,8 @@ class People:
         """Answer mails as of `now_s` and do the visits that end by `until_s`, both simulated time."""
         try:
             self._report_left_over()
+            if self._claimants is not None:
+                self._claimants.act()
             self._open_mail()
             for link in self._state.links:
                 self._follow(link, now_s)
@@ -67,6 +72,16 @@ class People:
     def tickets(self) -> int:
         """How many different tickets owners have heard of."""
         return len({link.ticket_id for link in self._state.links if link.ticket_id})
+
+    def are_claiming(self) -> bool:
+        """Whether there are labels that nobody has tried yet, and a platform to try them on."""
+        if self._claimants is None or self._was_unreachable:
+            return False
+        return bool(self._claimants.waiting())
+
+    def problems(self) -> Sequence[str]:
+        """What the platform did not let them do, for whoever has to mend it."""
+        return [*self._claimants.problems.values()] if self._claimants is not None else []
 
     def close(self) -> None:
         for api in (self._public, *self._technicians.values()):

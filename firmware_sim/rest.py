@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import re
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +11,8 @@ from firmware_sim.errors import RefusedError, SimulatorError, UnreachableError
 
 TIMEOUT_S = 30.0
 _SHOWN_MAX = 300
+_ALERT = re.compile(r'role="alert">(.*?)</p>', re.DOTALL)
+_TAG = re.compile(r"<[^>]+>")
 _UNAUTHORIZED = 401
 _ERROR_FROM, _SERVER_ERROR_FROM = 400, 500
 
@@ -59,7 +63,8 @@ class Api:
         if status >= _SERVER_ERROR_FROM:
             raise UnreachableError(f"{method} {path}: {status} {_shown(answer)}")
         if status >= _ERROR_FROM:
-            raise RefusedError(f"{method} {path}: {status} {_shown(answer)}", status=status)
+            said = _shown(answer)
+            raise RefusedError(f"{method} {path}: {status} {said}", status=status, said=said)
         return json.loads(answer) if answer.strip() else None
 
     def close(self) -> None:
@@ -75,6 +80,7 @@ class Api:
             raise RefusedError(
                 f"signing in as {self._email}: {status} {_shown(answer)}",
                 status=status,
+                said=_shown(answer),
                 hint="check the e-mail address and the password",
             )
         self._token = str(json.loads(answer)["token"])
@@ -107,4 +113,12 @@ class Api:
 
 
 def _shown(answer: bytes) -> str:
-    return answer[:_SHOWN_MAX].decode(errors="replace")
+    """Return what an answer says to people: message and hint, or the alert of a page."""
+    text = answer.decode(errors="replace")
+    try:
+        problem = json.loads(text)
+        words = f"{problem['message']}: {problem['hint']}".removesuffix(": ")
+    except (ValueError, KeyError, TypeError):
+        alert = _ALERT.search(text)
+        words = " ".join(unescape(_TAG.sub("", alert[1])).split()) if alert else text
+    return words[:_SHOWN_MAX]

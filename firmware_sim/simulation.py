@@ -180,7 +180,7 @@ class Simulation:
             self._courier.run(_LOOK_EVERY_S, until=lambda: self._is_stopping)
             self._look(every_s=_LOOK_EVERY_S)
             self._people.act(now_s=self._made_s, until_s=self._made_s)
-            is_stored = self._spool.waiting_in_all() == 0
+            is_stored = self._spool.waiting_in_all() == 0 and not self._people.are_claiming()
             if is_stored and (self._reached.leading_s or 0) >= goal_s:
                 return
             if is_stored and monotonic_s() - self._moved_s > GRACE_S:
@@ -274,7 +274,7 @@ class Simulation:
                 "stored": sum(count.confirmed for count in counts.values()),
                 "tickets": self._people.tickets(),
                 "visits": sum(visit.is_reported for visit in self._state.visits),
-                "problems": list(self._courier.problems()),
+                "problems": [*self._courier.problems(), *self._people.problems()],
             }
         )
 

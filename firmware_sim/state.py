@@ -67,6 +67,10 @@ class State:
     technician_ids: list[int] = field(default_factory=list)
     """The platform's numbers of these technicians; empty if it did not say."""
     owners: list[dict[str, str]] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
+    """Owners who have registered by themselves: their e-mail addresses."""
+    claimed: dict[str, str] = field(default_factory=dict)
+    """The code with which its owner took a device, by the device's name."""
     repairs: list[dict[str, int]] = field(default_factory=list)
     """Which planned failure (its place in the plan) was repaired when."""
     visits: list[Visit] = field(default_factory=list)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -100,6 +101,8 @@ class Platform:
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
     starts: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[dict[str, str]] = field(default_factory=list)
+    """Forms that owners have filled in on the page behind a code."""
     url: str = ""
 
     def start(self) -> None:
@@ -158,6 +161,9 @@ class Platform:
         if path == "/api/v1/products":
             self.products.append(body.decode())
             return 201, {"name": "x", "revision": 1}
+        if path == "/claim/register":
+            self.claims.append(dict(parse_qsl(body.decode())))
+            return 303, {}
         content = json.loads(body)
         if path == "/api/v1/technicians":
             return 201, {

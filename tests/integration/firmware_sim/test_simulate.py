@@ -110,6 +110,21 @@ def test_an_owner_books_and_the_technician_reports_before_later_samples(runner, 
     assert (events[-1]["tickets"], events[-1]["visits"]) == (1, 1)
 
 
+def test_an_owner_takes_the_device_whose_code_is_printed_on_it(runner, platform, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("hp-007-0001  ABCD-EFGH-JKMN-PQRS  http://127.0.0.1/claim/ABCD\n")
+
+    code, events, err = runner.run(
+        "--devices", "2", "--days", "0.25", "--seed", "7", "--claim", str(labels)
+    )
+
+    assert code == 0, err
+    (form,) = platform.claims
+    assert form["code"] == "ABCD-EFGH-JKMN-PQRS"
+    assert form["email"] == platform.owners["hp-007-0001"]
+    assert events[-1]["problems"] == []
+
+
 def test_a_killed_simulator_goes_on_and_sends_nothing_under_new_numbers(runner, platform):
     """The storer fails if a number ever comes with other samples."""
     for more in (20, 40):
