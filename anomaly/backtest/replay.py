@@ -155,6 +155,7 @@ def _track(
         device=stream.device,
         begins_us=stream.begins_us,
         until_us=stream.until_us,
+        watched_from_us=stream.first_us,
         at_us=at_us,
         values=np.concatenate([part[1] for part in windows]),
         health=_healths(catalog, made, at_us),

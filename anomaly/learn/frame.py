@@ -64,7 +64,7 @@ def fit_spec(
 def instants(catalog: Catalog, history: History) -> IntArray:
     """Return the instants at which a device gets a forecast: whole multiples of `forecast_every`."""
     every = catalog.every_us
-    first = (history.begins_us // every + 1) * every
+    first = (history.seen_from_us // every + 1) * every
     return np.arange(first, history.until_us + 1, every, dtype=np.int64)
 
 

@@ -69,6 +69,8 @@ class History:
     """When its life began (delivery, or the first that is known of it): age counts from here."""
     until_us: int
     """Observed up to here; a life that has not ended by then is censored."""
+    watched_from_us: int | None = None
+    """From when on it was observed, if later than its begin: what failed before was never seen."""
     at_us: IntArray = field(default_factory=_no_instants)
     """Ends of the windows that have data; shape (n,)."""
     values: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
@@ -89,6 +91,11 @@ class History:
     traits: Mapping[str, str] = field(default_factory=dict)
     """What does not change: lot, firmware at delivery, site, model."""
 
+    @property
+    def seen_from_us(self) -> int:
+        """Begin of the observation."""
+        return self.begins_us if self.watched_from_us is None else self.watched_from_us
+
     def upto(self, at_us: int) -> "History":
         """Return what was known at an instant: nothing later than it."""
         windows = int(np.searchsorted(self.at_us, at_us, side="right"))
@@ -99,6 +106,7 @@ class History:
             device=self.device,
             begins_us=self.begins_us,
             until_us=min(self.until_us, at_us),
+            watched_from_us=self.watched_from_us,
             at_us=self.at_us[:windows],
             values=self.values[:windows],
             health=self.health[:windows],

@@ -121,3 +121,16 @@ def test_the_time_to_a_failure_is_counted_and_a_replacement_censors() -> None:
     assert belt.has_failed.tolist() == [False, False, True, True] + [False] * 6
     assert pump.hours.tolist() == pytest.approx([27, 24, 21, 18, 15, 12, 9, 6, 3, 0])
     assert not pump.has_failed.any()
+
+
+def test_a_device_has_no_rows_before_it_was_watched() -> None:
+    late = History(
+        device="late", begins_us=0, until_us=12 * HOUR, watched_from_us=7 * HOUR,
+        values=np.empty((0, len(CATALOG.metrics))),
+    )  # fmt: skip
+    spec = fit_spec(CATALOG, [late])
+
+    frame = make_frame(CATALOG, spec, [late])
+
+    assert frame.at_us.tolist() == [9 * HOUR, 12 * HOUR]
+    assert frame.x[:, spec.names.index("age_hours")].tolist() == [9.0, 12.0]
