@@ -226,8 +226,8 @@ def test_watched_time_is_what_adding_up_gives(data: st.DataObject) -> None:
     for device in range(3):
         cuts = sorted(data.draw(st.lists(st.integers(0, 50), max_size=6, unique=True)))
         stretches += [(device, a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=False)]
-    seen = Watch(*(None,) * 0, **dict(zip(("device", "from_us", "until_us"),
-                 np.array(stretches, dtype=np.int64).reshape(-1, 3).T, strict=True)))  # fmt: skip
+    columns = np.array(stretches, dtype=np.int64).reshape(-1, 3).T
+    seen = Watch(device=columns[0], from_us=columns[1], until_us=columns[2])
     device = data.draw(st.integers(0, 2))
     first, last = sorted(data.draw(st.tuples(st.integers(0, 50), st.integers(0, 50))))
     at = np.array([first, last])
