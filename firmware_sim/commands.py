@@ -28,7 +28,7 @@ from firmware_sim.first_contact import (
 )
 from firmware_sim.fleet import MODELS, Fleet, make_fleet
 from firmware_sim.people_at_work import People
-from firmware_sim.provision import draw_people, provision, read_sheets
+from firmware_sim.provision import draw_people, let_speak, provision, read_sheets
 from firmware_sim.rest import Api
 from firmware_sim.simulation import DAY_S, Files, Report, Simulation
 from firmware_sim.state import State, load_state, save_state
@@ -95,7 +95,8 @@ _PROVISION_WAIT_S = 60.0
 @click.option(
     "--speak", default="json", show_default=True, metavar="LIST",
     help="What the devices send, dealt out over the fleet: json, senml (SenML JSON), cbor (SenML CBOR),"
-    " sparkplug (each an edge node of Sparkplug B, which takes no settings, commands or firmware).",
+    " sparkplug (each an edge node of Sparkplug B, which takes no settings, commands or firmware), behind"
+    " (stands behind the node before it, which speaks for it).",
 )  # fmt: skip
 @click.option(
     "--wrong-clocks", default=0, show_default=True, type=click.IntRange(0, _DEVICES_MAX),
@@ -194,6 +195,7 @@ def simulate(
             _first_run(api, fleet, state, files, sheets, come_themselves=keys)
             _first_contacts(fleet, state, files, keys=keys, url=provision_url)
             fleet = _fleet_of(state)
+        let_speak(api, fleet=fleet, state=state, save=lambda: save_state(files.state, state))
         quick_api = Api(api_url, email=who.email, password=who.password, timeout_s=4)
         people = People(
             fleet=fleet,

@@ -108,7 +108,11 @@ SENML_CBOR = Dialect(
 SPARKPLUG = Dialect(
     name="sparkplug", has_numbers=False, bodies=lambda _device, rows: _rows_of_a_node(rows)
 )
-DIALECTS = {dialect.name: dialect for dialect in (JSON, SENML_JSON, SENML_CBOR, SPARKPLUG)}
+BEHIND = Dialect(
+    name="behind", has_numbers=False, bodies=lambda _device, rows: _rows_of_a_node(rows)
+)
+"""Has no line of its own: the Sparkplug node before it in the fleet speaks for it."""
+DIALECTS = {dialect.name: dialect for dialect in (JSON, SENML_JSON, SENML_CBOR, SPARKPLUG, BEHIND)}
 
 
 def parse_dialects(text: str) -> list[str]:
@@ -120,9 +124,20 @@ def parse_dialects(text: str) -> list[str]:
             f"no such way to speak: {', '.join(unknown) or repr(text)}",
             hint=f"choose from {', '.join(DIALECTS)}",
         )
+    if BEHIND.name in names and SPARKPLUG.name not in names[: names.index(BEHIND.name)]:
+        raise SimulatorError(
+            "a device stands behind no node",
+            hint=f"name a node before it: {SPARKPLUG.name},{BEHIND.name}",
+        )
     return names
 
 
 def dialect_of(place: int, names: Sequence[str]) -> Dialect:
     """Deal the names out, device by device."""
     return DIALECTS[names[place % len(names)]]
+
+
+def node_of(place: int, names: Sequence[str]) -> int:
+    """Return the place of the node that speaks for a device behind one: the last one before it."""
+    before = reversed(range(place))
+    return next(other for other in before if dialect_of(other, names) is SPARKPLUG)

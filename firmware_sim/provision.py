@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from firmware_sim.dialects import BEHIND, dialect_of, node_of
 from firmware_sim.errors import RefusedError, SimulatorError
 from firmware_sim.fleet import Fleet, Unit
 from firmware_sim.people import make_technicians
@@ -76,6 +77,23 @@ def provision(  # noqa: PLR0913 - keyword-only parts of a first run
         for begin in range(0, len(units), _DEVICES_A_CALL):
             _add_devices(api, product, units[begin : begin + _DEVICES_A_CALL], state)
             save()
+
+
+def let_speak(api: Api, *, fleet: Fleet, state: State, save: Callable[[], None]) -> None:
+    """Tell the platform which Sparkplug node speaks for which device behind it.
+
+    Saying it twice changes nothing, so a crash in between needs no more than the next start.
+    """
+    told = dict(state.spoken_for)
+    for place, unit in enumerate(fleet.units):
+        if dialect_of(place, state.speak) is BEHIND:
+            node = fleet.units[node_of(place, state.speak)].name
+            if told.get(unit.name) != node:
+                api.call("PUT", f"/api/v1/devices/{node}/speaks-for/{unit.name}")
+                told[unit.name] = node
+    if told != state.spoken_for:
+        state.spoken_for = told
+        save()
 
 
 def _add_technicians(api: Api, fleet: Fleet, state: State) -> None:

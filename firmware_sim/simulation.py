@@ -14,7 +14,7 @@ from firmware_sim.clock import monotonic_s, wall_s
 from firmware_sim.connection import Identity, parse_address
 from firmware_sim.controller import Controller
 from firmware_sim.courier import Courier
-from firmware_sim.dialects import SPARKPLUG, dialect_of
+from firmware_sim.dialects import BEHIND, SPARKPLUG, dialect_of, node_of
 from firmware_sim.errors import RefusedError, UnreachableError
 from firmware_sim.fleet import Fleet, Unit
 from firmware_sim.machine import FAULT_METRIC, STEP_S, Machine
@@ -108,6 +108,12 @@ class Simulation:
         self._wrong_clocks = wrong_clocks(
             fleet, count=state.wrong_clocks, speak=state.speak, block_s=BLOCK_S
         )
+        self._behind: dict[str, list[int]] = {}
+        """By the node's name the places of the devices behind it."""
+        for place, unit in enumerate(fleet.units):
+            if self._dialects[unit.name] is BEHIND:
+                node = fleet.units[node_of(place, state.speak)].name
+                self._behind.setdefault(node, []).append(place)
         for unit, machine in self._pairs():
             self._add(unit, machine)
         self._made_s = min(self._spool.mark(unit.name) for unit in fleet.units)
@@ -220,7 +226,8 @@ class Simulation:
             if outage.start_s <= until_s < outage.end_s
         }
         for place, unit in enumerate(self._fleet.units):
-            self._courier.clients[unit.name].is_held = place in down
+            if unit.name in self._courier.clients:
+                self._courier.clients[unit.name].is_held = place in down
         self._courier.wake()
         if until_s // DAY_S != self._truth_day:
             self._truth_day = until_s // DAY_S
@@ -302,8 +309,13 @@ class Simulation:
             firmware=unit.firmware,
         )
         dialect = self._dialects[unit.name]
+        if dialect is BEHIND:
+            return  # its node speaks for it
         if dialect is SPARKPLUG:
             declares = {unit.name: declared_by(machine.model)}
+            for place in self._behind.get(unit.name, ()):
+                model = self._fleet.machines[place].model
+                declares[self._fleet.units[place].name] = declared_by(model)
             self._courier.add_node(identity, boot=boot, rng=rng, declares=declares)
         else:
             controller = self._controller(unit, machine, rng)

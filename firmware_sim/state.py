@@ -67,6 +67,8 @@ class State:
     technician_ids: list[int] = field(default_factory=list)
     """The platform's numbers of these technicians; empty if it did not say."""
     owners: list[dict[str, str]] = field(default_factory=list)
+    spoken_for: dict[str, str] = field(default_factory=dict)
+    """The node that may speak for a device behind it, as the platform was told."""
     accounts: list[str] = field(default_factory=list)
     """Owners who have registered by themselves: their e-mail addresses."""
     claimed: dict[str, str] = field(default_factory=dict)

@@ -23,6 +23,7 @@ def a_call(site: Site, path: str) -> str:
         "{token}": sign_link(site.settings.key, ticket_id=site.fleet.ticket_ids["0:fan_bearing"]),
         "{product}": "heat_pump",
         "{name}": "hp-0000",
+        "{device}": FOREIGN_DEVICE,
         "{ticket_id}": str(site.fleet.ticket_ids["0:fan_bearing"]),
         "{work_order_id}": str(site.fleet.work_order_ids["1:compressor_wear"]),
         "{letter_id}": "1",

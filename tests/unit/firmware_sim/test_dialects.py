@@ -4,7 +4,14 @@ import cbor2
 import orjson
 import pytest
 
-from firmware_sim.dialects import DIALECTS, SENML_CBOR, SENML_JSON, dialect_of, parse_dialects
+from firmware_sim.dialects import (
+    DIALECTS,
+    SENML_CBOR,
+    SENML_JSON,
+    dialect_of,
+    node_of,
+    parse_dialects,
+)
 from firmware_sim.errors import SimulatorError
 
 START_MS = 1_790_000_000_123
@@ -73,3 +80,15 @@ def test_the_list_is_dealt_out_over_the_fleet():
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(SimulatorError, match="morse"):
         parse_dialects("json,morse")
+
+
+def test_a_device_behind_a_node_is_spoken_for_by_the_last_node_before_it():
+    names = parse_dialects("sparkplug,json,behind,behind,sparkplug,behind")
+
+    assert [node_of(place, names) for place in (2, 3, 5, 8)] == [0, 0, 4, 6]
+
+
+@pytest.mark.parametrize("text", ["behind", "behind,sparkplug", "json,behind"])
+def test_a_device_behind_no_node_is_refused(text):
+    with pytest.raises(SimulatorError, match="behind no node"):
+        parse_dialects(text)
