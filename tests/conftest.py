@@ -1,6 +1,11 @@
 """Everything that tests share stands in tests/fixtures."""
 
 import pytest
+from hypothesis import settings
+
+# Nothing is timed in a test: on a busy machine the first example may take as long as it likes.
+settings.register_profile("forecare", deadline=None)
+settings.load_profile("forecare")
 
 pytest_plugins = ["tests.fixtures.services", "tests.fixtures.community"]
 
