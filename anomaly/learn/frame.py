@@ -15,14 +15,15 @@ from anomaly.learn.age import Age
 from anomaly.learn.calendar import Calendar
 from anomaly.learn.events import Events
 from anomaly.learn.history import Catalog, History
+from anomaly.learn.metrics import Metrics
 from anomaly.learn.services import Services
 from anomaly.learn.traits import Traits
 from anomaly.learn.wear import Wear
 from anomaly.records import FloatArray, IntArray
 
-Group = Age | Services | Events | Traits | Calendar | Wear
+Group = Age | Services | Events | Traits | Calendar | Wear | Metrics
 """One group of features: a tagged Struct with `fit`, `names` and `columns`, as in `age`."""
-GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear)
+GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear, Metrics)
 """In the order of their columns."""
 
 

@@ -1,0 +1,1 @@
+"""From recordings to histories of products with a sheet."""
