@@ -206,6 +206,17 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
         raise KeyError(name)
 
 
+def time_window(product: Product, *, now_ms: int) -> tuple[int, int]:
+    """Return the oldest and the newest time that the clocks of a product's devices may show now.
+
+    A device whose clock shows another one does not know the time.
+    """
+    return (
+        now_ms - product.history_max // timedelta(milliseconds=1),
+        now_ms + product.future_max // timedelta(milliseconds=1),
+    )
+
+
 def product_to_json(product: Product) -> str:
     return msgspec.json.encode(product).decode()
 

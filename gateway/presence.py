@@ -1,11 +1,14 @@
-"""What birth and will messages say about a session. Pure."""
+"""What birth and will messages say about a session, and which of their times can be believed. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 
+from core.product import Product, time_window
+from core.units import to_epoch_ms
 from gateway.desk import Incoming
 
 _BYTES_MAX = 4096
@@ -51,3 +54,30 @@ def read_change(message: Incoming) -> Change | None:
         firmware=birth.firmware,
         at=None if birth.ts is None else datetime.fromtimestamp(birth.ts / 1000, UTC),
     )
+
+
+def believed(
+    at: datetime | None, *, device: str, products: Mapping[str, Product], now: datetime
+) -> datetime | None:
+    """Judge the time that a device told at its birth, as the times of its samples are judged.
+
+    Parameters
+    ----------
+    at : datetime or None
+        By its own clock.
+    products : mapping
+        By the device's name.
+    now : datetime
+        Time of arrival.
+
+    Returns
+    -------
+    datetime or None
+        None: it told none, or does not know it. Its newest stored sample then stands for it, which has the
+        platform's time if the device's clock is off.
+    """
+    product = products.get(device)
+    if at is None or product is None:
+        return None
+    oldest_ms, newest_ms = time_window(product, now_ms=to_epoch_ms(now))
+    return at if oldest_ms <= to_epoch_ms(at) <= newest_ms else None

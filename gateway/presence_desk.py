@@ -7,7 +7,7 @@ from core.log import get_logger
 from core.pool import Connection
 from gateway import store
 from gateway.desk import Incoming, Outgoing
-from gateway.presence import read_change
+from gateway.presence import believed, read_change
 
 log = get_logger("gateway")
 
@@ -20,8 +20,10 @@ class PresenceDesk:
     def take(
         self, connection: Connection, incoming: Sequence[Incoming], *, now: datetime
     ) -> Sequence[Outgoing]:
-        for message in incoming:
-            change = read_change(message)
+        read = [(message, read_change(message)) for message in incoming]
+        timed = {change.device for _, change in read if change is not None and change.at}
+        products = store.products_of_devices(connection, timed)
+        for message, change in read:
             if change is None:
                 log.warning("presence.unreadable", device=message.device, kind=message.kind)
             elif change.is_connected:
@@ -30,7 +32,7 @@ class PresenceDesk:
                     change.device,
                     boot=change.boot,
                     firmware=change.firmware,
-                    event_at=change.at,
+                    event_at=believed(change.at, device=change.device, products=products, now=now),
                     now=now,
                 )
             else:

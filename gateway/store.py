@@ -1,6 +1,6 @@
 """Runs the gateway's SQL: the only writer of gateway.* and of the shape of telemetry.*."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from psycopg import sql
@@ -120,6 +120,17 @@ def product_toml(connection: Connection, name: str) -> str | None:
 def product_id(connection: Connection, name: str) -> tuple[int, Product] | None:
     row = connection.execute(_queries["product_id"], {"name": name}).fetchone()
     return (row[0], product_from_json(row[1])) if row else None
+
+
+def products_of_devices(connection: Connection, names: Collection[str]) -> dict[str, Product]:
+    """Return the product of each device, by the device's name; those that nobody knows are missing."""
+    if not names:
+        return {}
+    rows = connection.execute(_queries["products_of_devices"], {"names": list(names)}).fetchall()
+    found = {}
+    for sheet, devices in rows:
+        found.update(dict.fromkeys(devices, product_from_json(sheet)))
+    return found
 
 
 def upsert_owner(connection: Connection, owner: OwnerDraft) -> int:

@@ -14,9 +14,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from core.product import Product
+from core.product import Product, time_window
 from gateway.codecs import Telemetry
-from ingest.judge import time_window
 from ingest.records import Columns, Shifted
 
 FLAG = 1

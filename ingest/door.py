@@ -24,7 +24,7 @@ from typing import Protocol
 
 import numpy as np
 
-from core.product import Product
+from core.product import Product, time_window
 from core.units import EPOCH, to_epoch_ms
 from gateway.codecs import PAYLOAD_MAX, CodecError, Telemetry, decode, salvage_numbers
 from gateway.codecs.typed import NOT_TAKEN
@@ -32,7 +32,7 @@ from gateway.codecs.units import UnitError, in_sheet_units
 from gateway.session import Arrival
 from gateway.topics import parse_topic
 from ingest.clocks import OffClock, shift
-from ingest.judge import Fault, fault_of, time_window
+from ingest.judge import Fault, fault_of
 from ingest.lots import ClosedLot, Lot
 from ingest.records import (
     NEVER_MS,

@@ -4,10 +4,9 @@ The only place where a refusal gets its reason. It looks at one message alone, i
 the reason never depends on what else came in the same batch.
 """
 
-from datetime import timedelta
 from typing import NamedTuple
 
-from core.product import Product
+from core.product import Product, time_window
 from gateway.codecs import SAMPLES_MAX, Telemetry
 from ingest.records import Refusal
 
@@ -79,11 +78,3 @@ def _times(message: Telemetry, product: Product, now_ms: int) -> Fault | None:
                 Refusal.IN_FUTURE, f"ts {ts} is ahead of the clock (ts is in milliseconds)"
             )
     return None
-
-
-def time_window(product: Product, *, now_ms: int) -> tuple[int, int]:
-    """Return the oldest and the newest time stamp that a product's devices may send now."""
-    return (
-        now_ms - product.history_max // timedelta(milliseconds=1),
-        now_ms + product.future_max // timedelta(milliseconds=1),
-    )

@@ -15,6 +15,7 @@ from core.clock import monotonic_s
 from core.failpoint import failpoint
 from core.log import get_logger
 from core.pool import Connection
+from gateway import store as registry_store
 from gateway.campaign import rollout, store, wire
 from gateway.campaign.deliveries import Deliveries, Question
 from gateway.campaign.inspection import look
@@ -36,7 +37,7 @@ from gateway.campaign.store import CampaignFilter
 from gateway.desk import Incoming, Outgoing
 from gateway.firmware import store as firmware_store
 from gateway.firmware.image import Firmware
-from gateway.presence import read_change
+from gateway.presence import believed, read_change
 
 log = get_logger("gateway")
 
@@ -221,6 +222,8 @@ class _Batch:
         self._desk, self._connection, self._now = desk, connection, now
         self._messages = [(message, _read(message)) for message in incoming]
         self._event_times: dict[str, datetime] | None = None
+        timed = {m.device for m, said in self._messages if isinstance(said, Born) and said.event_at}
+        self._products = registry_store.products_of_devices(connection, timed)
 
     def work(self) -> list[Outgoing]:
         devices = {message.device for message, said in self._messages if said is not None}
@@ -271,6 +274,8 @@ class _Batch:
 
     def _birth(self, message: Incoming, birth: Born) -> list[Outgoing]:
         answers: list[Outgoing] = []
+        at = believed(birth.event_at, device=message.device, products=self._products, now=self._now)
+        birth = replace(birth, event_at=at)
         for campaign_id in self._of_device.get(message.device, ()):
             key = (message.device, campaign_id)
             member, campaign = self._members[key], self._campaigns[campaign_id]

@@ -43,6 +43,14 @@ select sheet_toml from gateway.product where name = %(name)s;
 -- name: product_id
 select id, sheet from gateway.product where name = %(name)s;
 
+-- name: products_of_devices
+-- A sheet comes once for all of its devices, however many are born at once.
+select p.sheet, array_agg(d.name)
+from gateway.device d
+join gateway.product p on p.id = d.product_id
+where d.name = any(%(names)s)
+group by p.id;
+
 -- name: upsert_owner
 -- An owner is known by the e-mail address; a later draft brings the newer name and phone.
 insert into gateway.owner (name, email, phone, locale, timezone)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from core.clock import wall_now
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.pool import Pool
+from core.units import to_epoch_ms
 from gateway import service as registry
 from gateway import store as registry_store
 from gateway.campaign import inspection, service, store
@@ -20,6 +21,7 @@ from gateway.desk import Incoming, Outgoing
 from gateway.firmware import image as images
 from gateway.firmware import service as firmware
 from gateway.firmware.service import FirmwareDraft
+from gateway.presence_desk import PresenceDesk
 from gateway.records import DeviceDraft
 from gateway.topics import shard_of
 from tests.integration.gateway.sheets import SMALL
@@ -369,3 +371,30 @@ def test_the_versions_of_a_device_are_kept_in_order_and_once(
         ("2.0", 2, BEGIN + 2 * DAY),
         ("1.0", 1, BEGIN + DAY),
     ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_believed"),
+    [
+        (datetime(1970, 1, 1, 0, 1, tzinfo=UTC), False),
+        (NOW + timedelta(hours=30), False),
+        (NOW - timedelta(hours=1), True),
+    ],
+)
+def test_a_birth_by_a_wrong_clock_dates_its_version_by_its_newest_sample(
+    pool: Pool, kettles: Sequence[str], shown: datetime, is_believed: bool
+) -> None:
+    data(pool, 10)
+    number, desk = begun(pool, stages=(1.0,)), CampaignDesk()
+    be_there(pool, ["k00"])
+    birth = f'{{"boot": 2, "firmware": "2.0", "ts": {to_epoch_ms(shown)}}}'
+
+    say(pool, desk, "k00", "birth", birth)
+    message = Incoming(device="k00", shard=shard_of("k00"), kind="birth", payload=birth.encode())
+    with pool.connection() as connection:
+        PresenceDesk().take(connection, [message], now=NOW + timedelta(minutes=1))
+        (member,) = store.members_of_devices(connection, ["k00"], campaign_ids=[number])
+
+    expected = shown if is_believed else BEGIN + 10 * DAY
+    newest = firmware.device_versions(pool, device="k00")[0]
+    assert (newest.version, newest.runs_since, member.runs_since) == ("2.0", expected, expected)

@@ -1,11 +1,14 @@
 """Births and wills are read, and nothing else is."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.desk import Incoming
-from gateway.presence import Change, read_change
+from gateway.presence import Change, believed, read_change
+from gateway.sheet import parse_sheet
 from gateway.topics import (
     foreign_filters,
     parse_topic,
@@ -13,6 +16,10 @@ from gateway.topics import (
     telemetry_filters,
     topic_of,
 )
+from tests.integration.gateway.sheets import SMALL
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+KETTLE = parse_sheet(SMALL, source="kettle.toml")
 
 
 def said(kind: str, payload: bytes) -> Incoming:
@@ -62,3 +69,27 @@ def test_every_shard_is_taken_by_one_part_of_any_split() -> None:
     assert len(set(halves)) == 256
     assert not set(foreign_filters(range(128))) & set(telemetry_filters(range(128)))
     assert "fc/+/+/telemetry" in foreign_filters(range(128))
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_believed"),
+    [
+        (NOW, True),
+        (NOW - timedelta(days=399), True),
+        (NOW + timedelta(minutes=5), True),
+        (NOW - timedelta(days=401), False),
+        (NOW + timedelta(hours=2), False),
+        (datetime(1970, 1, 1, tzinfo=UTC), False),
+    ],
+)
+def test_a_time_is_believed_that_would_be_believed_of_a_sample(
+    shown: datetime, is_believed: bool
+) -> None:
+    found = believed(shown, device="k1", products={"k1": KETTLE}, now=NOW)
+
+    assert found == (shown if is_believed else None)
+
+
+def test_no_time_and_no_known_product_is_no_time() -> None:
+    assert believed(None, device="k1", products={"k1": KETTLE}, now=NOW) is None
+    assert believed(NOW, device="k2", products={"k1": KETTLE}, now=NOW) is None

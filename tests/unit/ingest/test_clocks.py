@@ -5,10 +5,10 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.product import time_window
 from gateway.codecs import Telemetry
 from gateway.sheet import parse_sheet
 from ingest.clocks import digest_of, instants_of, set_apart, shift
-from ingest.judge import time_window
 from ingest.records import Shifted
 from tests.integration.gateway.sheets import SMALL
 
