@@ -4,7 +4,7 @@ A crash before the COMMIT leaves nothing behind, a crash after it leaves a batch
 every write here may be repeated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -21,6 +21,7 @@ from ingest import store
 from ingest.clock_store import write_shifted
 from ingest.door import admit
 from ingest.fleet import Advances, StreamTable
+from ingest.inflow import Inflow, cut
 from ingest.lateness import Edges
 from ingest.limits.gate import Gate, Held, save_held
 from ingest.records import NEVER_MS, Admission, Messages, Refusal, Refused
@@ -36,10 +37,6 @@ PERMANENT = (
     errors.DatatypeMismatch,
 )
 """Errors that the same rows would meet again."""
-_PIECE_MESSAGES = 1250
-_PIECE_BYTES = 256 << 10
-"""Checked and sent at once: long enough that a piece costs little, short enough that the database
-works while the next one is read."""
 
 
 class Moment(NamedTuple):
@@ -131,8 +128,7 @@ class BatchWriter:
         refuse_with: str = "",
     ) -> Stored:
         moment = Moment(now=now, now_s=now_s)
-        self.registry.prepare(connection, arrivals, now_s=now_s)
-        self._gate.refresh(connection, self.registry.products, now_s=now_s)
+        self._prepare(connection, arrivals, moment)
         if refuse_with:
             admission = admit(arrivals, self.registry, now=now)
             refused = refused_by_database(arrivals[0], admission, reason=refuse_with, now=now)
@@ -157,13 +153,14 @@ class BatchWriter:
         self, connection: Connection, arrivals: Sequence[Arrival], moment: Moment
     ) -> list[Piece]:
         """Check piece after piece and send its samples: the database works on one while the next is
-        read. Returns what became of each piece."""
+        received and read. Returns what became of each piece."""
         if arrivals is not self._under_way:
             self._under_way, self._held = arrivals, {}
         pieces: list[Piece] = []
         copy: store.SampleCopy | None = store.SampleCopy(connection, self._thread)
         try:
             for first, piece in cut(arrivals):
+                copy = self._know(connection, piece, arrivals, moment, copy)
                 admission = self._admit(connection, piece, moment, copy)
                 held = self._hold(admission, piece, moment, first=first)
                 pieces.append(Piece(first, held))
@@ -182,6 +179,28 @@ class BatchWriter:
                     store.merge_samples(connection, held.admission.products[name], columns)
         return pieces
 
+    def _prepare(self, connection: Connection, arrivals: Sequence[Arrival], moment: Moment) -> None:
+        """Read what must be known about the senders of some messages."""
+        self.registry.prepare(connection, arrivals, now_s=moment.now_s)
+        self._gate.refresh(connection, self.registry.products, now_s=moment.now_s)
+
+    def _know(
+        self,
+        connection: Connection,
+        piece: Sequence[Arrival],
+        arrivals: Sequence[Arrival],
+        moment: Moment,
+        copy: store.SampleCopy | None,
+    ) -> store.SampleCopy | None:
+        """Read who sends, where somebody has come whom the batch did not begin with: then all of it is
+        waited for, since every look interrupts the COPY. None: something was stored already."""
+        if self.registry.lacks(piece, now_s=moment.now_s):
+            if isinstance(arrivals, Inflow):
+                arrivals.fill()
+            copy = copy and self._end(connection, copy)
+            self._prepare(connection, arrivals, moment)
+        return copy
+
     def _send(
         self, connection: Connection, admission: Admission, copy: store.SampleCopy
     ) -> store.SampleCopy | None:
@@ -196,6 +215,7 @@ class BatchWriter:
         return copy
 
     def _end(self, connection: Connection, copy: store.SampleCopy) -> store.SampleCopy | None:
+        """End a COPY, so that the connection is free; None: something was stored already."""
         try:
             copy.close()
         except errors.UniqueViolation:
@@ -254,18 +274,6 @@ class BatchWriter:
         add_late_marks(connection, late_stretches([b for _, b in blocks], late), now=now)
         store.save_late(connection, self._edges.late(connection, blocks))
         return advances
-
-
-def cut(arrivals: Sequence[Arrival]) -> Iterator[tuple[int, Sequence[Arrival]]]:
-    """Cut a batch into pieces that are worth their while: where each begins, and its messages."""
-    first = size = 0
-    for place, arrival in enumerate(arrivals):
-        size += len(arrival.payload)
-        if size >= _PIECE_BYTES or place - first >= _PIECE_MESSAGES:
-            yield first, arrivals[first : place + 1]
-            first, size = place + 1, 0
-    if first < len(arrivals):
-        yield first, arrivals[first:]
 
 
 def joined(pieces: Sequence[Piece]) -> Held:

@@ -62,10 +62,13 @@ class RegistryCache:
             # Before the batch is looked at: whoever is in it is read again, and refused by no mistake.
             for topic in list(islice(by_topic, self._devices_max // 2)):
                 del by_topic[topic]
-        unknown = {arrival.topic for arrival in arrivals if arrival.topic not in by_topic}
-        wanted = [topic for topic in unknown if self._strangers.get(topic, now_s) <= now_s]
+        wanted = self._wanted(arrivals, now_s=now_s)
         if wanted:
             self._load_devices(connection, wanted, now_s=now_s)
+
+    def lacks(self, arrivals: Sequence[Arrival], *, now_s: float) -> bool:
+        """Tell whether something must be read before these messages can be judged."""
+        return bool(self._wanted(arrivals, now_s=now_s))
 
     def refresh_sheets(self, connection: Connection, *, now_s: float) -> None:
         """Read the sheets anew because a metric was unknown, if that was not just done."""
@@ -78,6 +81,11 @@ class RegistryCache:
         self._strangers.clear()
         self._seen_to = None
         self._products_s, self._changes_s = -_PRODUCTS_EVERY_S, -_CHANGES_EVERY_S
+
+    def _wanted(self, arrivals: Sequence[Arrival], *, now_s: float) -> list[str]:
+        by_topic = self._by_topic
+        unknown = {arrival.topic for arrival in arrivals if arrival.topic not in by_topic}
+        return [topic for topic in unknown if self._strangers.get(topic, now_s) <= now_s]
 
     def _load_products(self, connection: Connection, *, now_s: float) -> None:
         """Read the sheets; one that has not changed stays the same object."""

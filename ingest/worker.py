@@ -26,23 +26,15 @@ from gateway.broker import INGEST_PARTS_MAX, ingest_user
 from gateway.session import Arrival, BrokerAwayError, BrokerRefusedError, Session, SessionOptions
 from gateway.topics import SHARDS, answer_topic, foreign_filters, telemetry_filters, topic_of
 from ingest.batch import BatchWriter, Confirmation, Stored
+from ingest.inflow import MESSAGES_MAX, Inflow
 from ingest.registry import RegistryCache
 
 log = get_logger("ingest")
 
-_BATCH_MESSAGES_MAX = 20_000
-_BATCH_BYTES_MAX = 12 << 20
-"""Bounds the memory of the process: what is in flight beyond a batch waits in the socket."""
-RECEIVE_MAX = 2 * _BATCH_MESSAGES_MAX
+RECEIVE_MAX = 2 * MESSAGES_MAX
 """Messages in flight: a batch that is being stored, and as much that the broker may send meanwhile."""
-_BATCH_AGE_S = 0.02
-"""A batch of this age is stored, unless there is plenty waiting: a larger batch costs each message
-less, since every device of it is noted once."""
-_BATCH_AGE_MAX_S = 0.25
 _SWITCH_S = 0.0001
 """How long this thread may keep the interpreter from the one that hands samples to the database."""
-_PLENTY_MESSAGES = 500
-"""So many in one read say that more lie behind them."""
 _IDLE_S = 0.5
 _BACK_OFF_S = 0.2
 _BACK_OFF_MAX_S = 5.0
@@ -179,15 +171,12 @@ class Worker:
     def _receive_and_store(self) -> None:
         """Store batch after batch until the connection to the broker breaks or we shall stop."""
         while not self._stop.is_set():
-            batch: list[Arrival] = []
-            try:
-                self._gather(batch)
-            except BrokerAwayError:
-                # It cannot be acknowledged any more and will come again, unless the broker has
-                # lost its memory: storing it twice is harmless.
-                self._store(batch)
-                raise
+            batch = self._gather()
             stored = self._store(batch)
+            if batch.broken is not None:
+                # It cannot be acknowledged any more and will come again, unless the broker has
+                # lost its memory: having stored it is harmless.
+                raise batch.broken
             if stored is None:
                 continue
             self._answer(batch, stored)
@@ -199,22 +188,12 @@ class Worker:
         self._confirm(stored.confirmations)
         self._session.publish(stored.notices)
 
-    def _gather(self, batch: list[Arrival]) -> None:
-        """Fill a batch: by messages, by bytes, or by the age of its first message."""
-        batch += self._session.receive(_IDLE_S)
-        if not batch:
-            return
-        failpoint("ingest.received")
-        began_s, newest = monotonic_s(), len(batch)
-        size = sum(len(arrival.payload) for arrival in batch)
-        while len(batch) < _BATCH_MESSAGES_MAX and size < _BATCH_BYTES_MAX:
-            age_s = monotonic_s() - began_s
-            if age_s >= (_BATCH_AGE_MAX_S if newest >= _PLENTY_MESSAGES else _BATCH_AGE_S):
-                break
-            more = self._session.receive(max(0.0, _BATCH_AGE_S - age_s))
-            batch += more
-            newest = len(more)
-            size += sum(len(arrival.payload) for arrival in more)
+    def _gather(self) -> Inflow:
+        """Begin a batch; what comes after its first messages is received while they are stored."""
+        batch = Inflow(self._session.receive(_IDLE_S), receive=self._session.receive)
+        if batch:
+            failpoint("ingest.received")
+        return batch
 
     def _store(self, batch: Sequence[Arrival]) -> Stored | None:
         """Store a batch however long the database is away; None if there was nothing, or we stop."""

@@ -11,6 +11,7 @@ from gateway.broker import SPARKPLUG_USER
 from gateway.session import Arrival, SessionOptions
 from gateway.sparkplug.messages import FILTERS
 from ingest.batch import Stored
+from ingest.inflow import Inflow
 from ingest.registry import RegistryCache
 from ingest.sparkplug.writer import SparkplugWriter
 from ingest.worker import Worker
@@ -32,6 +33,13 @@ class SparkplugWorker(Worker):
     def _make_writer(self, settings: Settings) -> SparkplugWriter:
         del settings
         return SparkplugWriter(RegistryCache())
+
+    def _gather(self) -> Inflow:
+        """Wait for the whole batch: a birth in it says what its other messages mean."""
+        batch = super()._gather()
+        if batch:
+            batch.fill()
+        return batch
 
     def _answer(self, batch: Sequence[Arrival], stored: Stored) -> None:
         """Tell first, acknowledge then: a birth that nobody was told of comes again."""
