@@ -14,7 +14,7 @@ from anomaly.records import Output
 from anomaly.scorer import advance
 from anomaly.state import DeviceState
 from tests.unit.anomaly.bench import BASELINE, LAYOUT, YARD, begin, make_samples, score
-from tests.unit.anomaly.fleet import score_fleet, together
+from tests.unit.anomaly.crowds import score_fleet, together
 from tests.unit.anomaly.scenes import Scene, make_scene
 from tests.unit.anomaly.slow import score_slowly
 
