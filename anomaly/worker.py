@@ -83,17 +83,17 @@ class Worker:
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""
-        begun = monotonic_s()
-        with self.pool.connection() as connection:
-            due = service.read_due(connection, row, looked_at=self.looked_at)
-        is_busy = False
-        while due and not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
-            devices = service.next_devices(row.product, due)
+        is_busy, begun = False, monotonic_s()
+        while not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
             with self.pool.connection() as connection:
-                done = service.score_devices(
-                    connection, row, devices, now=wall_now(), looked_at=self.looked_at
+                done = service.score_product(
+                    connection, row, now=wall_now(), looked_at=self.looked_at
                 )
-            is_busy |= done.devices > 0
+            if not done.devices:
+                break
+            is_busy = True
             _log.debug("scored", product=row.product.name, devices=done.devices,
                        samples=done.samples, forecasts=done.forecasts)  # fmt: skip
+            if done.devices < service.DEVICES_PER_TURN:
+                break
         return is_busy

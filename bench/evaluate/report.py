@@ -37,13 +37,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def common_options(function: _Function) -> _Function:
     """Give a benchmark the options that all have: --data, --json, --seeds, --results."""
+    data = click.option(
+        "--data",
+        required=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder of the recording.",
+    )
+    return data(result_options(function))
+
+
+def result_options(function: _Function) -> _Function:
+    """Give a benchmark that needs no recording --json, --seeds and --results."""
     options = (
-        click.option(
-            "--data",
-            required=True,
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Folder of the recording.",
-        ),
         click.option("--seeds", default="0,1,2", show_default=True, callback=_seeds,
                      help="Seeds of everything that is drawn, with commas between."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line."),

@@ -1,0 +1,63 @@
+"""A model speaks in the place of the first layer, which goes on to say what is seen."""
+
+import numpy as np
+import pytest
+
+from anomaly.backtest.replay import STATUSES, Track
+from anomaly.learn.labels import labels_of
+from anomaly.training.slices import cut
+from anomaly.training.speaker import outlook_rows, speak
+from tests.unit.anomaly.learn.test_frame import CATALOG
+from tests.unit.anomaly.training.test_contest import DAY, device, learn
+
+LEARNING, OK, DECLINING, FAILED = (
+    STATUSES.index(name) for name in ("learning", "ok", "declining", "failed")
+)
+
+
+@pytest.fixture(scope="module")
+def track() -> Track:
+    history = device(500, is_telling=True)
+    made = np.arange(1, 200, dtype=np.int64) * CATALOG.every_us
+    status = np.full((len(made), 2), OK)
+    status[:5, 0], status[5:9, 0] = LEARNING, FAILED
+    p_fail = np.full((len(made), 2, 3), 0.001)
+    p_fail[:5] = np.nan
+    return Track(
+        history=history, made_us=made, status=status, p_fail=p_fail,
+        life_hours=np.full((len(made), 2, 3), np.inf),
+        labels=labels_of(CATALOG, findings=[], faults=[]), sensors=(),
+    )  # fmt: skip
+
+
+def test_only_where_the_first_layer_says_ok_or_declining_does_the_model_speak(
+    track: Track,
+) -> None:
+    fleet = [device(number, is_telling=True) for number in range(60)]
+    model = learn(fleet, cut(fleet))
+
+    spoken = speak(CATALOG, track, {"belt_worn": model})
+
+    assert np.array_equal(spoken.status[:9], track.status[:9])
+    assert np.array_equal(spoken.p_fail[:9], track.p_fail[:9], equal_nan=True)
+    assert np.array_equal(spoken.p_fail[:, 1], track.p_fail[:, 1], equal_nan=True)
+    said = spoken.p_fail[9:, 0]
+    assert (np.diff(said, axis=1) >= 0).all()
+    near = np.isin(np.arange(9, 199), [int(f / CATALOG.every_us) - 12 for f in
+                                       track.history.failure_us if f < 25 * DAY])  # fmt: skip
+    if near.any():
+        assert said[near, 2].mean() > said[:, 2].mean()
+
+
+def test_quantiles_of_life_are_in_order_and_agree_with_the_chances(track: Track) -> None:
+    fleet = [device(number, is_telling=True) for number in range(60)]
+    model = learn(fleet, cut(fleet))
+    x = np.random.default_rng(0).normal(size=(50, len(model.spec.names)))
+
+    chance, life = outlook_rows(model, x)
+
+    assert ((life[:, 0] <= life[:, 1]) & (life[:, 1] <= life[:, 2])).all()
+    sooner = life[:, 1] < 160
+    assert (chance[sooner, 1] >= 0.5).all()
+    later = life[:, 1] > 180
+    assert (chance[later, 1] <= 0.5).all()
