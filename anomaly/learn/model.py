@@ -106,19 +106,26 @@ def fit_mode_model(  # noqa: PLR0913 - what to learn from and how, named
     histories: Sequence[History],
     *,
     mode: str,
-    train_until_us: int,
+    train_until_us: int | None,
     calibrate_until_us: int,
     seeds: Sequence[int],
     horizons_hours: Sequence[float] = HORIZONS_HOURS,
     groups: Sequence[type[Group]] = GROUPS,
 ) -> ModeModel:
-    """Learn one failure mode from histories; nothing later than `calibrate_until_us` is looked at."""
+    """Learn one failure mode from histories; nothing later than `calibrate_until_us` is looked at.
+
+    Without `train_until_us` devices have no time in common (lives that are known by age only): then the
+    calibration looks at the same stretch of time as the learning, still at other devices.
+    """
     horizons = tuple(sorted(horizons_hours))
-    past = [h.upto(train_until_us) for h in histories]
+    last_us = calibrate_until_us if train_until_us is None else train_until_us
+    past = [h.upto(last_us) for h in histories]
     spec = fit_spec(catalog, [h for h in past if h.until_us > h.begins_us], groups=groups)
     train = _slice(catalog, spec, past, mode=mode, after_us=None)
-    later = [h.upto(calibrate_until_us) for h in histories]
-    check = _slice(catalog, spec, later, mode=mode, after_us=train_until_us)
+    check = train
+    if train_until_us is not None:
+        later = [h.upto(calibrate_until_us) for h in histories]
+        check = _slice(catalog, spec, later, mode=mode, after_us=train_until_us)
     hazard, chance = _fit_and_judge(train, check, horizons=horizons, seeds=seeds)
     calibration = fit_calibration(
         chance, check.outcome, horizons_hours=horizons, failures=check.failures
@@ -129,8 +136,8 @@ def fit_mode_model(  # noqa: PLR0913 - what to learn from and how, named
         hazard=hazard,
         calibration=calibration,
         seen=Range(
-            from_us=min((h.begins_us for h in histories), default=train_until_us),
-            train_until_us=train_until_us,
+            from_us=min((h.begins_us for h in histories), default=last_us),
+            train_until_us=last_us,
             calibrate_until_us=calibrate_until_us,
             devices=len(histories),
             rows=len(train.frame),

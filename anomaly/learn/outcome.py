@@ -31,8 +31,9 @@ def outcome_of(
     place = catalog.modes.index(mode)
     component = catalog.components.index(catalog.product.failure_mode(mode).component)
     hours, has_failed = np.empty(len(frame)), np.empty(len(frame), dtype=np.bool_)
+    borders = np.searchsorted(frame.device, np.arange(len(histories) + 1))
     for number, history in enumerate(histories):
-        rows = np.flatnonzero(frame.device == number)
+        rows = slice(borders[number], borders[number + 1])
         at = frame.at_us[rows]
         failures = history.failure_us[history.failure_mode == place]
         replaced = history.service_us[history.service_component == component]
