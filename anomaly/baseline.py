@@ -69,7 +69,7 @@ def learned_ranges(layout: Layout, samples: list[Samples]) -> tuple[Range, ...]:
     found = []
     for name in layout.conditions:
         column = layout.columns[name]
-        parts = [s.values[running_mask(layout, s), column] for s in samples]
+        parts = [s.values[running_mask(layout, s.values), column] for s in samples]
         seen = np.concatenate([p[np.isfinite(p)] for p in parts]) if parts else np.empty(0)
         low, high = np.quantile(seen, RANGE_QUANTILES) if len(seen) else (0.0, 0.0)
         found.append(Range(low=float(low), high=float(max(high, low + 1e-6))))

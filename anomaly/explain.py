@@ -6,6 +6,7 @@ set of at most two patterns that explains the deviations best, after a price for
 fault gives one failure mode, and a stuck sensor none.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -27,18 +28,38 @@ _CROSSTALK = 0.04  # of failed_at: what a far advanced fault may move in metrics
 _PRICE_MODE, _PRICE_SENSOR, _PRICE_CONDITION = 5.0, 9.0, 12.0  # in squared spreads, as in AIC/BIC
 _AGREE_SHARE = 0.3  # a metric agrees with a mode from this share of the predicted deviation on
 _AGREE_SPREADS = 2.0
+_CHOICES_MAX = 40  # explanations that are tried before a moment counts as unexplained
+_BLOCK_ROWS = 256  # moments that are explained at once: their pairs of patterns fit the cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanations:
+    """What explains each of many moments; rows are moments, columns `Patterns.modes`."""
+
+    degradation: FloatArray
+    """0 as new, 1 failed; 0 for modes that are not needed to explain what is seen; (n, modes)."""
+    traces: FloatArray
+    """What each mode alone would make of it, however little: the early path of a fault; (n, modes).
+    Where a moment is explained, its degradation."""
+    sensors: dict[int, dict[str, float]]
+    """By moment, suspected metric to its deviation in spreads."""
+
+    def between(self, first: int, last: int) -> "Explanations":
+        """Return those of some moments that follow each other."""
+        return Explanations(
+            degradation=self.degradation[first:last],
+            traces=self.traces[first:last],
+            sensors={row - first: s for row, s in self.sensors.items() if first <= row < last},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Degradation per failure mode (0 as new, 1 failed) and the sensors that are suspected."""
+    """The same of one moment."""
 
     degradation: dict[str, float]
-    """Only the modes that are needed to explain what is seen."""
     traces: dict[str, float]
-    """What each mode alone would make of it, however little: the early path of a fault."""
     sensors: dict[str, float]
-    """Suspected metric to its deviation in spreads."""
 
 
 @dataclass(frozen=True)
@@ -128,83 +149,182 @@ FAILED_SPREADS = 14.0
 
 
 def explain(patterns: Patterns, deviations: FloatArray, spreads: FloatArray) -> Explanation:
-    """Explain smoothed deviations.
+    """Explain the smoothed deviations of one moment; shapes (watched,)."""
+    found = explain_all(patterns, deviations[None], spreads[None])
+    sizes = zip(patterns.modes, found.degradation[0].tolist(), strict=True)
+    return Explanation(
+        degradation={name: size for name, size in sizes if size},
+        traces=dict(zip(patterns.modes, found.traces[0].tolist(), strict=True)),
+        sensors=found.sensors.get(0, {}),
+    )
+
+
+def explain_all(patterns: Patterns, deviations: FloatArray, spreads: FloatArray) -> Explanations:
+    """Explain smoothed deviations of many moments; each by itself, whatever stands beside it.
 
     Parameters
     ----------
     patterns : Patterns
-    deviations : ndarray, shape (watched,)
+    deviations : ndarray, shape (n, watched)
         Smoothed observed minus expected; NaN where the metric is missing.
-    spreads : ndarray, shape (watched,)
+    spreads : ndarray, shape (n, watched)
         Standard deviation of the smoothed deviation of a healthy device.
     """
     known = np.isfinite(deviations) & (spreads < 1e29)
     scores = np.where(known, np.abs(deviations) / spreads, 0.0)
     values = np.where(known, deviations, 0.0)
-    matrix = _oriented(patterns, values)
-    if (np.sort(scores)[-2:] ** 2).sum() < SIGNIFICANT**2:
-        traces = _traces(patterns, matrix, values, np.where(known, spreads, np.inf))
-        return Explanation(degradation={}, traces=traces, sensors={})
-    worst = float((np.abs(values) / patterns.scale).max())
-    floor = np.where(np.isfinite(patterns.scale), _CROSSTALK * worst * patterns.scale, 0.0)
-    variance = spreads**2 + (_MISFIT * values) ** 2 + floor**2
-    weight = np.where(known, 1 / variance, 0.0)
-    power = (matrix**2 * weight[:, None]).sum(axis=0)
-    match = (matrix * (weight * values)[:, None]).sum(axis=0)
-    number = len(patterns.modes)
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        amplitude = np.where(power > 0, match / power, 0.0)
-    gain = match * amplitude - patterns.prices
-    gain[:number][amplitude[:number] <= 0] = -np.inf
-    gain[power <= 0] = -np.inf
-
-    first, second = patterns.pairs[:, 0], patterns.pairs[:, 1]
-    cross = (matrix[:, first] * matrix[:, second] * weight[:, None]).sum(axis=0)
-    determinant = power[first] * power[second] - cross**2
-    sound = determinant > 1e-6 * power[first] * power[second]
-    determinant = np.where(sound, determinant, 1.0)
-    a = (match[first] * power[second] - match[second] * cross) / determinant
-    b = (match[second] * power[first] - match[first] * cross) / determinant
-    sound &= ((first >= number) | (a > 0)) & ((second >= number) | (b > 0))
-    both = a * match[first] + b * match[second] - patterns.prices[first] - patterns.prices[second]
-    both = np.where(sound, both, -np.inf)
-
-    order = np.argsort(-np.concatenate([gain, both]), kind="stable")
-    for choice in order[:40]:
-        if choice < len(gain):
-            if gain[choice] <= 0:
-                break
-            parts = [(int(choice), float(amplitude[choice]))]
-        else:
-            pair = choice - len(gain)
-            if both[pair] <= 0:
-                break
-            parts = [(int(first[pair]), float(a[pair])), (int(second[pair]), float(b[pair]))]
-        if _agrees(patterns, parts, matrix=matrix, values=values, spreads=spreads, known=known):
-            return _told(patterns, parts, scores)
-    traces = _traces(patterns, matrix, values, np.where(known, spreads, np.inf))
-    return Explanation(degradation={}, traces=traces, sensors={})
+    traces = _traces(patterns, values, np.where(known, spreads, np.inf))
+    degradation = np.zeros_like(traces)
+    sensors: dict[int, dict[str, float]] = {}
+    for rows in _in_blocks(np.flatnonzero(_two_largest(scores) >= SIGNIFICANT**2)):
+        moment = _Moments(
+            patterns=patterns, values=values[rows], spreads=spreads[rows], known=known[rows]
+        )
+        for place, parts in _best(moment):
+            row = int(rows[place])
+            traces[row] = 0.0
+            for pattern, size in parts:
+                if pattern < len(patterns.modes):
+                    degradation[row, pattern] = traces[row, pattern] = size
+            suspected = _suspected(patterns, parts, scores[row])
+            if suspected:
+                sensors[row] = suspected
+    return Explanations(degradation=degradation, traces=traces, sensors=sensors)
 
 
-def _traces(
-    patterns: Patterns, matrix: FloatArray, values: FloatArray, spreads: FloatArray
-) -> dict[str, float]:
+def _two_largest(scores: FloatArray) -> FloatArray:
+    """Sum of the squares of the two largest scores of each moment."""
+    largest, second = np.zeros(len(scores)), np.zeros(len(scores))
+    for place in range(scores.shape[1]):
+        column = scores[:, place]
+        second = np.maximum(second, np.minimum(largest, column))
+        largest = np.maximum(largest, column)
+    return np.asarray(second**2 + largest**2)
+
+
+def _in_blocks(rows: IntArray) -> list[IntArray]:
+    return [rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS)]
+
+
+def _traces(patterns: Patterns, values: FloatArray, spreads: FloatArray) -> FloatArray:
     """Size of each mode when it alone is fitted; at least 0."""
-    own = matrix[:, : len(patterns.modes)] / spreads[:, None]
-    power = (own * own).sum(axis=0)
-    match = (own * (values / spreads)[:, None]).sum(axis=0)
-    sizes = np.maximum(match, 0.0) / np.maximum(power, 1e-30)
-    return dict(zip(patterns.modes, sizes.tolist(), strict=True))
-
-
-def _oriented(patterns: Patterns, values: FloatArray) -> FloatArray:
-    """Turn evidence that may go either way into the direction in which it went."""
-    matrix = patterns.matrix.copy()
     number = len(patterns.modes)
-    turned = np.where(patterns.either_way & (values < 0)[:, None], -1.0, 1.0)
-    matrix[:, :number] *= turned
-    return matrix
+    found = np.empty((number, len(values)))
+    for mode in range(number):
+        power, match = np.zeros(len(values)), np.zeros(len(values))
+        for place in np.flatnonzero(patterns.matrix[:, mode]).tolist():
+            value, spread = values[:, place], spreads[:, place]
+            own = patterns.matrix[place, mode] / spread
+            if patterns.either_way[place, mode]:
+                own = np.where(value < 0, -own, own)
+            power += own * own
+            match += own * (value / spread)
+        found[mode] = np.maximum(match, 0.0) / np.maximum(power, 1e-30)
+    return found.T
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Some moments in which something stands out, and how well each pattern fits them."""
+
+    patterns: Patterns
+    values: FloatArray
+    spreads: FloatArray
+    known: BoolArray
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """Patterns, with evidence that may go either way turned to where it went; (n, watched, patterns)."""
+        turned = np.where(self.patterns.either_way & (self.values < 0)[:, :, None], -1.0, 1.0)
+        matrix = np.repeat(self.patterns.matrix[None], len(self.values), axis=0)
+        matrix[:, :, : len(self.patterns.modes)] *= turned
+        return matrix
+
+    @cached_property
+    def weight(self) -> FloatArray:
+        scale = self.patterns.scale
+        worst = (np.abs(self.values) / scale).max(axis=1, keepdims=True)
+        floor = np.where(np.isfinite(scale), _CROSSTALK * worst * scale, 0.0)
+        variance = self.spreads**2 + (_MISFIT * self.values) ** 2 + floor**2
+        return np.where(self.known, 1 / variance, 0.0)
+
+    @cached_property
+    def power(self) -> FloatArray:
+        return _total(self.matrix**2 * self.weight[:, :, None])
+
+    @cached_property
+    def match(self) -> FloatArray:
+        return _total(self.matrix * (self.weight * self.values)[:, :, None])
+
+    @cached_property
+    def singles(self) -> tuple[FloatArray, FloatArray]:
+        """Gain and size of each pattern alone; (n, patterns)."""
+        number = len(self.patterns.modes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.where(self.power > 0, self.match / self.power, 0.0)
+        gain = self.match * size - self.patterns.prices
+        gain[:, :number][size[:, :number] <= 0] = -np.inf
+        gain[self.power <= 0] = -np.inf
+        return gain, size
+
+    @cached_property
+    def doubles(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Gain and both sizes of each pair of patterns; (n, pairs)."""
+        number, prices = len(self.patterns.modes), self.patterns.prices
+        first, second = self.patterns.pairs[:, 0], self.patterns.pairs[:, 1]
+        power, match = self.power, self.match
+        cross = np.zeros((len(self.values), len(first)))
+        for place in range(self.values.shape[1]):
+            row = self.matrix[:, place]
+            cross += row[:, first] * row[:, second] * self.weight[:, place, None]
+        determinant = power[:, first] * power[:, second] - cross**2
+        sound = determinant > 1e-6 * power[:, first] * power[:, second]
+        determinant = np.where(sound, determinant, 1.0)
+        a = (match[:, first] * power[:, second] - match[:, second] * cross) / determinant
+        b = (match[:, second] * power[:, first] - match[:, first] * cross) / determinant
+        sound &= ((first >= number) | (a > 0)) & ((second >= number) | (b > 0))
+        gain = a * match[:, first] + b * match[:, second] - prices[first] - prices[second]
+        return np.where(sound, gain, -np.inf), a, b
+
+
+def _total(parts: FloatArray) -> FloatArray:
+    """Add up over the metrics, one after the other: the same bits for any number of moments."""
+    total = np.zeros((parts.shape[0], parts.shape[2]))
+    for place in range(parts.shape[1]):
+        total += parts[:, place]
+    return total
+
+
+def _best(moments: _Moments) -> Iterator[tuple[int, list[tuple[int, float]]]]:
+    """Find the best explanation that its metrics bear out, of each moment that has any."""
+    gain, size = moments.singles
+    both, a, b = moments.doubles
+    every = np.concatenate([gain, both], axis=1)
+    worth = np.flatnonzero(every.max(axis=1, initial=-np.inf) > 0)
+    order = np.argsort(-every[worth], axis=1, kind="stable")[:, :_CHOICES_MAX]
+    first, second = moments.patterns.pairs[:, 0], moments.patterns.pairs[:, 1]
+    for place, choices in zip(worth.tolist(), order.tolist(), strict=True):
+        for choice in choices:
+            if every[place, choice] <= 0:
+                break
+            pair = choice - gain.shape[1]
+            if pair < 0:
+                parts = [(choice, float(size[place, choice]))]
+            else:
+                parts = [
+                    (int(first[pair]), float(a[place, pair])),
+                    (int(second[pair]), float(b[place, pair])),
+                ]
+            if _agrees(
+                moments.patterns,
+                parts,
+                matrix=moments.matrix[place],
+                values=moments.values[place],
+                spreads=moments.spreads[place],
+                known=moments.known[place],
+            ):
+                yield place, parts
+                break
 
 
 def _agrees(  # noqa: PLR0913 - one moment's numbers, named
@@ -237,13 +357,15 @@ def _agrees(  # noqa: PLR0913 - one moment's numbers, named
     return True
 
 
-def _told(patterns: Patterns, parts: list[tuple[int, float]], scores: FloatArray) -> Explanation:
+def _suspected(
+    patterns: Patterns, parts: list[tuple[int, float]], scores: FloatArray
+) -> dict[str, float]:
+    """Sensors among the parts, with their scores; that of a condition is the largest of all."""
     number = len(patterns.modes)
-    degradation = {patterns.names[p]: size for p, size in parts if p < number}
-    sensors: dict[str, float] = {}
+    found: dict[str, float] = {}
     for place, _ in parts:
         if place >= number:
             within = place - number
             score = scores[within] if within < len(scores) else scores.max()
-            sensors[patterns.names[place]] = float(score)
-    return Explanation(degradation=degradation, traces={}, sensors=sensors)
+            found[patterns.names[place]] = float(score)
+    return found

@@ -1,5 +1,6 @@
 """What crosses the borders inside this package: frozen records with names. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +31,46 @@ class Samples:
         """Return the samples with from_us <= at < until_us."""
         first, last = np.searchsorted(self.at_us, [from_us, until_us])
         return Samples(at_us=self.at_us[first:last], values=self.values[first:last])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSamples:
+    """Stretches of many devices' telemetry: device after device, each oldest first."""
+
+    owner: IntArray
+    """Place of the device among those that are scored together, rising; shape (n,)."""
+    at_us: IntArray
+    """Instants, microseconds since 1970, strictly rising within a device; shape (n,)."""
+    values: FloatArray
+    """As in `Samples`; quickest in column order; (n, metrics)."""
+
+    def kept(self, mask: BoolArray) -> "FleetSamples":
+        """Return the samples that a mask names."""
+        if mask.all():
+            return self
+        columns = [self.values[:, place][mask] for place in range(self.values.shape[1])]
+        owner = self.owner[mask]
+        return FleetSamples(
+            owner=owner, at_us=self.at_us[mask], values=side_by_side(columns, rows=len(owner))
+        )
+
+    def of(self, place: int) -> Samples:
+        """Return one device's own."""
+        first, last = np.searchsorted(self.owner, [place, place + 1])
+        return Samples(at_us=self.at_us[first:last], values=self.values[first:last])
+
+
+def side_by_side(columns: Sequence[FloatArray], *, rows: int) -> FloatArray:
+    """Lay columns side by side, each contiguous; shape (rows, columns)."""
+    if not columns:
+        return np.empty((rows, 0))
+    return np.stack(columns).T
+
+
+def of_one(samples: Samples) -> FleetSamples:
+    """Return one device's samples as those of a fleet of one."""
+    owner = np.zeros(len(samples.at_us), dtype=np.int64)
+    return FleetSamples(owner=owner, at_us=samples.at_us, values=samples.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +119,37 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     caveats: tuple[Sentence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    metric: str
-    at_us: int
-    observed: float | None
-    expected: float | None
-    spread: float | None
-    score: float | None
+Values = tuple[float | None, ...]
+"""None where nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    failure_mode: str
+class Scored:
+    """What one window says; names and their order are those of the `Layout`."""
+
     at_us: int
-    score: float
-    health_index: float
+    """End of the window."""
+    measured: Values
+    """Mean of each measured quantity."""
+    expected: Values
+    """Of each watched metric, as are the next two."""
+    spread: Values
+    score: Values
+    """Deviation in spreads, smoothed; at least 0."""
+    health: Values
+    """Health index of each failure mode; None while the device itself reports the failure."""
+    wear_score: Values
+    """Largest score among the metrics of each failure mode; None as above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One point of the path of each failure mode: its degradation before it is sure that it is it."""
+
+    at_us: int
+    """Instant of a forecast."""
+    sizes: Values
+    """Of each failure mode; None where nothing was known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +190,7 @@ class Forecast:
 class Output:
     """Everything that one stretch of a device's data brings forth, in order of event time."""
 
-    expectations: list[Expectation] = field(default_factory=list)
-    healths: list[Health] = field(default_factory=list)
+    windows: list[Scored] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
     detections: list[Detection] = field(default_factory=list)
     forecasts: list[Forecast] = field(default_factory=list)

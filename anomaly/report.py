@@ -1,5 +1,6 @@
 """What a device's state means: its forecasts, and the evidence for them. Pure."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ LAST_WINDOWS = 8
 AWAY, NEAR = 3.0, 2.0
 """Scores at which a metric counts as away from normal, and as back."""
 _BELIEF = 0.97
-_EXCESS_SAID = 0.15
+EXCESS_SAID = 0.15
 _FOLLOW_NOISE = 0.05
 _US_PER_HOUR = 3.6e9
 
@@ -80,7 +81,11 @@ def _extrapolate(yard: Yardstick, own: ModeState, mode: str, at_us: int) -> Outl
 def is_silent(yard: Yardstick, state: DeviceState, at_us: int) -> bool:
     """No window with data for as long as it takes to notice."""
     newest = state.newest_us if state.newest_us is not None else state.learn_until_us
-    return at_us - newest > max(4 * yard.forecast_every_us, 24 * yard.layout.window_us)
+    return at_us - newest > silent_after_us(yard)
+
+
+def silent_after_us(yard: Yardstick) -> int:
+    return max(4 * yard.forecast_every_us, 24 * yard.layout.window_us)
 
 
 def health_index(own: ModeState) -> float:
@@ -104,7 +109,9 @@ def mode_evidence(yard: Yardstick, state: DeviceState, mode: FailureMode) -> Evi
             sentences.append(words.sentence("learning", day=day))
         return Evidence(sentences=tuple(sentences))
     if not own.is_raised and own.reported_us is None and own.since_us is None:
-        return Evidence(sentences=words.NOTHING.sentences, caveats=_caveats(yard, state, mode))
+        return Evidence(
+            sentences=words.NOTHING.sentences, caveats=_state_caveats(yard, state, mode)
+        )
     names = tuple(e.metric for e in mode.evidence)
     metrics = _metric_evidence(yard, state, names)
     if own.is_raised or own.reported_us is not None:
@@ -118,25 +125,55 @@ def mode_evidence(yard: Yardstick, state: DeviceState, mode: FailureMode) -> Evi
         since=words.iso(own.since_us) if own.since_us is not None else None,
         operating=_operating(yard, state),
         sentences=tuple(sentences),
-        caveats=_caveats(yard, state, mode),
+        caveats=_state_caveats(yard, state, mode),
     )
 
 
-def _caveats(yard: Yardstick, state: DeviceState, mode: FailureMode) -> tuple[Sentence, ...]:
-    """What one should know before one relies on it."""
+def quiet_evidence(
+    yard: Yardstick, mode: FailureMode, *, outside: Sequence[bool], serviced_us: int | None
+) -> Evidence:
+    """Say that there is nothing to say, and what one should know before one relies on it.
+
+    Parameters
+    ----------
+    outside : sequence of bool, one per condition
+        Outside of what was seen while learning.
+    """
+    caveats = _caveats(yard, mode, outside=outside, serviced_us=serviced_us, held_us=None)
+    return Evidence(sentences=words.NOTHING.sentences, caveats=caveats)
+
+
+def _state_caveats(yard: Yardstick, state: DeviceState, mode: FailureMode) -> tuple[Sentence, ...]:
     own = state.modes[mode.name]
+    return _caveats(
+        yard,
+        mode,
+        outside=[excess > EXCESS_SAID for excess in state.excess],
+        serviced_us=own.serviced_us,
+        held_us=own.tolerated_us if own.tolerated > 0 else None,
+    )
+
+
+def _caveats(
+    yard: Yardstick,
+    mode: FailureMode,
+    *,
+    outside: Sequence[bool],
+    serviced_us: int | None,
+    held_us: int | None,
+) -> tuple[Sentence, ...]:
+    """What one should know before one relies on it."""
     caveats: list[Sentence] = []
     names = [e.metric for e in mode.evidence]
-    for place, name in enumerate(yard.layout.conditions):
-        leans = any(name in yard.layout.product.metric(m).depends_on for m in names)
-        if leans and state.excess[place] > _EXCESS_SAID:
+    for name, is_outside in zip(yard.layout.conditions, outside, strict=False):
+        if is_outside and any(name in yard.layout.product.metric(m).depends_on for m in names):
             title = yard.layout.product.metric(name).title
             caveats.append(words.sentence("outside", title=title))
-    if own.serviced_us is not None:
-        day = words.day_of(words.iso(own.serviced_us))
+    if serviced_us is not None:
+        day = words.day_of(words.iso(serviced_us))
         caveats.append(words.sentence("serviced", component=mode.component, day=day))
-    if own.tolerated > 0 and own.tolerated_us is not None:
-        caveats.append(words.sentence("held", day=words.day_of(words.iso(own.tolerated_us))))
+    if held_us is not None:
+        caveats.append(words.sentence("held", day=words.day_of(words.iso(held_us))))
     return tuple(caveats)
 
 

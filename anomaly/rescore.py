@@ -8,18 +8,28 @@ a failure mode in another state than the old one, one detection says so at the p
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from anomaly import store
 from anomaly.features import Layout
 from anomaly.moment import Run, detect
 from anomaly.records import Output
+from anomaly.result_store import DeviceOutput, write_results
+from anomaly.sample_store import read_samples
 from anomaly.scorer import advance, read_from_us
-from anomaly.service import begin, next_through
+from anomaly.service import next_through
 from anomaly.state import DeviceState, first_state
+from anomaly.state_store import (
+    Claimed,
+    DeviceProgress,
+    LayoutRow,
+    claim_states,
+    keep_single,
+    read_layout,
+)
 from anomaly.yardstick import Yardstick
 from core.failpoint import failpoint
 from core.pool import Connection
+from core.units import US
 
 EVERY = timedelta(minutes=1)
 """Wall time between two rescorings of one device, however often its samples come late."""
@@ -39,27 +49,37 @@ def rescore_product(connection: Connection, row: store.ProductRow, *, now: datet
 
     A crash before the COMMIT leaves the marks unhandled, and all of it is done again.
     """
-    newest = store.read_baseline(connection, product_id=row.id)
-    layout = Layout(row.product)
-    devices = windows = 0
-    for marked in store.read_marked_devices(
+    marks = store.read_marked_devices(
         connection, product_id=row.id, rescored_before=now - EVERY, limit=DEVICES_PER_TURN
-    ):
-        claimed = store.claim_state(
-            connection, device_id=marked.device_id, make=partial(begin, layout, marked.progress)
-        )
-        if claimed is None:
+    )
+    if not marks:
+        return Rescored()
+    newest = store.read_baseline(connection, product_id=row.id)
+    kind = read_layout(connection, product_id=row.id, layout=Layout(row.product))
+    states = _old_states(claim_states(connection, kind, [marked.progress for marked in marks]))
+    devices = windows = 0
+    for marked in marks:
+        if marked.device_id not in states:
             continue
-        baseline_id, old = claimed
+        baseline_id, old = states[marked.device_id]
         found = newest
         if baseline_id is not None and (newest is None or newest.id != baseline_id):
             found = store.read_baseline_by_id(connection, baseline_id=baseline_id)
         if marked.from_us <= old.through_us and _is_whole(marked, old):
-            windows += _rescore(connection, layout, found, marked, old, now=now)
+            windows += _rescore(connection, kind, found, marked, old, now=now)
             devices += 1
         store.keep_rescored(connection, marked, now=now)
     failpoint("anomaly.before_rescore_commit")
     return Rescored(devices=devices, windows=windows)
+
+
+def _old_states(claimed: Claimed) -> dict[int, tuple[int | None, DeviceState]]:
+    """Baseline and state by device."""
+    found = {s.progress.device_id: (s.baseline_id, s.state) for s in claimed.singles}
+    for crowd in claimed.crowds:
+        for place, progress in enumerate(crowd.progress):
+            found[progress.device_id] = crowd.baseline_id, crowd.states.get(place)
+    return found
 
 
 def _is_whole(marked: store.MarkedDevice, old: DeviceState) -> bool:
@@ -70,50 +90,52 @@ def _is_whole(marked: store.MarkedDevice, old: DeviceState) -> bool:
 
 def _rescore(  # noqa: PLR0913 - one device's parts, by keyword
     connection: Connection,
-    layout: Layout,
+    kind: LayoutRow,
     found: store.BaselineRow | None,
     marked: store.MarkedDevice,
     old: DeviceState,
     *,
     now: datetime,
 ) -> int:
-    yard = Yardstick(layout, found.baseline if found else None)
-    window_us = layout.window_us
+    yard = Yardstick(kind.layout, found.baseline if found else None)
+    window_us = kind.layout.window_us
     # Windows carry the instant of their end: the first one that a late sample can have changed.
     from_us = (marked.from_us // window_us + 1) * window_us
     state, output = _walk_again(connection, yard, marked, old)
     turned = _turned(yard, old, state)
     kept = Output(
-        expectations=[e for e in output.expectations if e.at_us >= from_us],
-        healths=[h for h in output.healths if h.at_us >= from_us],
+        windows=[window for window in output.windows if window.at_us >= from_us],
+        traces=output.traces,
         detections=turned.detections,
     )
     baseline_id = found.id if found and state.phase == "scoring" else None
     store.forget_history(connection, device_id=marked.device_id, from_us=from_us)
-    store.write_outputs(
+    write_results(
         connection,
-        [store.DeviceOutput(device_id=marked.device_id, baseline_id=baseline_id, output=kept)],
+        kind,
+        devices=[DeviceOutput(device_id=marked.device_id, baseline_id=baseline_id, output=kept)],
         now=now,
     )
-    store.keep_state(connection, device_id=marked.device_id, baseline_id=baseline_id, state=state)
-    return len(kept.healths)
+    keep_single(connection, kind, device_id=marked.device_id, baseline_id=baseline_id, state=state)
+    return len(kept.windows)
 
 
 def _walk_again(
     connection: Connection, yard: Yardstick, marked: store.MarkedDevice, old: DeviceState
 ) -> tuple[DeviceState, Output]:
     """Take the whole stored history once more, up to where the old state had come."""
+    services_of = store.read_services(connection, device_ids=[marked.device_id])
     services = [
         service
-        for service in store.read_services(connection, device_id=marked.device_id)
+        for service in services_of.get(marked.device_id, [])
         if service.finding_id in set(old.services)
     ]
     state = first_state(
         first_us=old.learn_from_us,
         window_us=yard.layout.window_us,
-        learning_us=yard.layout.product.learning // timedelta(microseconds=1),
+        learning_us=yard.layout.product.learning // US,
     )
-    goal = store.DeviceProgress(
+    goal = DeviceProgress(
         device_id=marked.device_id, first_us=old.learn_from_us, through_us=old.through_us
     )
     output = Output()
@@ -121,7 +143,7 @@ def _walk_again(
         through_us = next_through(yard, state, goal)
         if through_us <= state.through_us:
             break
-        samples = store.read_samples(
+        samples = read_samples(
             connection,
             yard.layout,
             device_id=marked.device_id,
@@ -129,8 +151,8 @@ def _walk_again(
             through_us=through_us,
         )
         part = advance(yard, state, samples, through_us=through_us, services=services)
-        output.expectations += part.expectations
-        output.healths += part.healths
+        output.windows += part.windows
+        output.traces += part.traces
     return state, output
 
 

@@ -1,20 +1,23 @@
-"""Scores one device's stream: windows to degradation, detections and forecasts. Pure.
+"""Takes one device's stream event by event: windows, services, fault reports, forecasts. Pure.
 
 `advance` promises: what comes out depends on the device's own stream, the baseline and the service
 events alone, never on how the stream was cut into batches. Events are taken in order of event time:
-the end of a window, then a service, then a fault report, then a forecast.
+the end of a window, then a service, then a fault report, then a forecast. `fleet_scorer` does the same for many
+devices at once, and calls `walk` for those about which there is something to tell.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from anomaly.baseline import own_offsets
-from anomaly.features import Windows, summarise
+from anomaly.features import Layout, Windows, summarise
 from anomaly.follow import learn_reference
-from anomaly.moment import Run, detect, take_window
-from anomaly.records import Expectation, FloatArray, Output, Samples, ServiceEvent
+from anomaly.moment import Run, detect, listed, take_window
+from anomaly.records import FloatArray, Output, Samples, Scored, ServiceEvent, Trace
 from anomaly.report import forecast_mode, is_silent
+from anomaly.residuals import Carried, Seen, look
 from anomaly.state import DeviceState, ModeState
 from anomaly.yardstick import Yardstick
 from core.product import FailureMode
@@ -57,7 +60,7 @@ def advance(
     run = Run(yard=yard, state=state, output=Output())
     if state.phase == "learning":
         until = min(through_us, state.learn_until_us - 1)
-        _walk(run, samples, None, until_us=until, services=services)
+        walk(run, samples, None, until_us=until, services=services)
         if through_us >= state.learn_until_us and yard.can_score:
             _learn(run, samples)
     if state.phase == "scoring":
@@ -65,7 +68,7 @@ def advance(
         ranges = yard.baseline.ranges if yard.baseline else ()
         part = samples.between(state.windows_us, max(whole, state.windows_us))
         windows = summarise(yard.layout, part, ranges=ranges)
-        _walk(run, samples, windows, until_us=through_us, services=services)
+        walk(run, samples, windows, until_us=through_us, services=services)
         state.windows_us = max(whole, state.windows_us)
     return run.output
 
@@ -75,38 +78,37 @@ def advance(
 _WINDOW, _SERVICE, _FAULT, _FORECAST = range(4)
 
 
-def _walk(
+def walk(  # noqa: PLR0913 - a stretch of one device, by keyword
     run: Run,
     samples: Samples,
     windows: Windows | None,
     *,
     until_us: int,
     services: Sequence[ServiceEvent],
+    seen: Seen | None = None,
 ) -> None:
-    """Take everything between `state.through_us` and `until_us` in order of event time."""
+    """Take everything between `state.through_us` and `until_us` in order of event time.
+
+    `seen` is what the windows show, where that is known already.
+    """
     yard, state = run.yard, run.state
     if until_us <= state.through_us:
         return
-    events: list[tuple[int, int, int]] = []
-    if windows is not None:
-        ends = (windows.index + 1) * yard.layout.window_us
-        events += [(int(end), _WINDOW, row) for row, end in enumerate(ends)]
-        expected = _expected(yard, windows)
-    events += [
-        (max(service.found_us, state.through_us + 1), _SERVICE, place)
-        for place, service in enumerate(services)
-        if service.finding_id not in state.services and service.found_us <= until_us
-    ]
-    events += [(at, _FAULT, code) for at, code in _fault_changes(run, samples, until_us)]
-    every = yard.forecast_every_us
-    first = (state.through_us // every + 1) * every
-    events += [(at, _FORECAST, 0) for at in range(first, until_us + 1, every)]
-    for at_us, kind, place in sorted(events):
+    if windows is not None and seen is None and not yard.layout.follows:
+        windows = without_old_part(yard.layout, windows, state.serviced_us)
+        seen = look_at_one(yard, state, windows)
+    for at_us, kind, place in sorted(_events(run, samples, windows, services, until_us)):
         if kind == _WINDOW:
             assert windows is not None
-            take_window(run, windows, place, expected=expected[place], at_us=at_us)
+            take_window(run, windows, place, seen=seen, at_us=at_us)
         elif kind == _SERVICE:
             _take_service(run, services[place], at_us)
+            if seen is not None:
+                # Smoothing may have begun anew, so what is left is looked at again.
+                rest = seen.windows.kept(seen.ends * yard.layout.window_us > at_us)
+                state.through_us = at_us - 1
+                walk(run, samples, rest, until_us=until_us, services=services)
+                return
         elif kind == _FAULT:
             _take_fault(run, place, at_us)
         else:
@@ -114,7 +116,53 @@ def _walk(
     state.through_us = until_us
 
 
-def _expected(yard: Yardstick, windows: Windows) -> FloatArray:
+def _events(
+    run: Run,
+    samples: Samples,
+    windows: Windows | None,
+    services: Sequence[ServiceEvent],
+    until_us: int,
+) -> Iterator[tuple[int, int, int]]:
+    """Instant, kind, and which one."""
+    yard, state = run.yard, run.state
+    if windows is not None:
+        ends = (windows.index + 1) * yard.layout.window_us
+        yield from ((end, _WINDOW, row) for row, end in enumerate(ends.tolist()))
+    for place, service in enumerate(services):
+        if service.finding_id not in state.services and service.found_us <= until_us:
+            yield max(service.found_us, state.through_us + 1), _SERVICE, place
+    yield from ((at, _FAULT, code) for at, code in _fault_changes(run, samples, until_us))
+    every = yard.forecast_every_us
+    first = (state.through_us // every + 1) * every
+    yield from ((at, _FORECAST, 0) for at in range(first, until_us + 1, every))
+
+
+def without_old_part(layout: Layout, windows: Windows, serviced_us: int | None) -> Windows:
+    """Leave out windows that still show a part that was exchanged."""
+    if serviced_us is None:
+        return windows
+    return windows.kept(windows.index * layout.window_us >= serviced_us)
+
+
+def look_at_one(yard: Yardstick, state: DeviceState, windows: Windows) -> Seen:
+    """Smooth and explain one device's windows, going on from its state."""
+    carried = Carried(
+        smooth=np.array([state.smooth], dtype=np.float64).T,
+        weight=np.array([state.weight], dtype=np.float64).T,
+        unseen=np.array([state.unseen], dtype=np.int64).T,
+        excess=np.array([state.excess], dtype=np.float64).T,
+    )
+    alone = replace(windows, owner=np.zeros(len(windows), dtype=np.int64))
+    return look(
+        yard,
+        alone,
+        expected=expected_of(yard, windows),
+        offsets=np.array([state.offsets], dtype=np.float64),
+        carried=carried,
+    )
+
+
+def expected_of(yard: Yardstick, windows: Windows) -> FloatArray:
     if yard.baseline is None or not len(windows):
         return np.zeros((len(windows), len(yard.layout.watched)))
     return yard.baseline.expected(windows.terms)
@@ -168,21 +216,21 @@ def _learn(run: Run, samples: Samples) -> None:
 
 def _expect_learning(run: Run, windows: Windows, offsets: FloatArray) -> None:
     """Show the learning time in the charts too, without scores."""
-    yard = run.yard
-    expected = _expected(yard, windows) + offsets
+    yard, layout = run.yard, run.yard.layout
+    expected = expected_of(yard, windows) + offsets
+    nothing = (None,) * len(layout.watched), (None,) * len(layout.modes)
     for row in range(len(windows)):
-        at_us = int(windows.index[row] + 1) * yard.layout.window_us
-        for place, name in enumerate(yard.layout.watched):
-            run.output.expectations.append(
-                Expectation(
-                    metric=name,
-                    at_us=at_us,
-                    observed=_or_none(windows.observed[row, place]),
-                    expected=_or_none(expected[row, place]),
-                    spread=_or_none(yard.sigma[place]),
-                    score=None,
-                )
+        run.output.windows.append(
+            Scored(
+                at_us=int(windows.index[row] + 1) * layout.window_us,
+                measured=tuple(listed(windows.measured_at(layout, row))),
+                expected=tuple(listed(expected[row])),
+                spread=tuple(yard.sigma_listed),
+                score=nothing[0],
+                health=nothing[1],
+                wear_score=nothing[1],
             )
+        )
 
 
 # --- faults and services -------------------------------------------------------------------------
@@ -218,7 +266,9 @@ def _take_service(run: Run, service: ServiceEvent, at_us: int) -> None:
                 own.tolerated, own.tolerated_us = min(_TOLERATED_MAX, size), at_us
         elif mode.component == service.component or mode.name == service.failure_mode:
             _forget(run, mode, at_us)
-            state.modes[mode.name] = ModeState(serviced_us=at_us, reported_us=own.reported_us)
+            state.modes[mode.name] = ModeState(
+                serviced_us=at_us, reported_us=own.reported_us, path_from_us=at_us
+            )
             state.serviced_us = at_us
             for e in mode.evidence if state.phase == "scoring" else ():
                 place = run.yard.layout.watched.index(e.metric)
@@ -232,7 +282,7 @@ def _forget(run: Run, mode: FailureMode, at_us: int) -> None:
         own.is_raised = False
         detect(run, mode, "wear", "cleared", at_us)
     own.hits, own.since_us, own.degradation, own.trace = 0, None, 0.0, 0.0
-    own.path_us, own.path = [], []
+    own.path_us, own.path, own.path_from_us = [], [], at_us
 
 
 # --- forecasts -----------------------------------------------------------------------------------
@@ -245,14 +295,16 @@ def _make_forecasts(run: Run, at_us: int) -> None:
     was_quiet = is_silent(yard, state, at_us - yard.forecast_every_us)
     if is_quiet and was_quiet and state.phase == "scoring" and state.fault_code == 0:
         return  # said once; said again only when there is something new
+    sizes: list[float | None] = []
     for mode in yard.layout.product.failure_modes:
         own = state.modes.setdefault(mode.name, ModeState())
+        size = None
         if state.phase == "scoring" and not is_quiet and own.reported_us is None:
+            size = max(0.0, own.trace - own.tolerated)
             own.path_us.append(at_us)
-            own.path.append(max(0.0, own.trace - own.tolerated))
+            own.path.append(size)
             del own.path_us[:-PATH_MAX], own.path[:-PATH_MAX]
+        sizes.append(size)
         run.output.forecasts.append(forecast_mode(yard, state, mode, at_us))
-
-
-def _or_none(value: float | np.float64 | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
+    if any(size is not None for size in sizes):
+        run.output.traces.append(Trace(at_us=at_us, sizes=tuple(sizes)))

@@ -23,8 +23,11 @@ class ModeState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Degradation at which a technician found no fault: only what goes beyond it counts."""
     tolerated_us: int | None = None
     serviced_us: int | None = None
+    path_from_us: int | None = None
+    """Since when the path counts: what was before belongs to another part."""
     path_us: list[int] = msgspec.field(default_factory=list)
     path: list[float] = msgspec.field(default_factory=list)
+    """Kept in a table of its own, and only read while it is needed."""
 
 
 class SensorState(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -1,27 +1,25 @@
-"""Runs the SQL of this package; the only writer of the tables in `anomaly`. Never commits."""
+"""Products, progress, findings, baselines: the small queries of this package. Never commits.
 
-from collections.abc import Callable, Sequence
+Telemetry is read by `sample_store`, states by `state_store`; `result_store` writes what comes out.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
-import numpy as np
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from anomaly.baseline import Baseline
 from anomaly.evidence import instant
-from anomaly.features import Layout
-from anomaly.records import Output, Samples, ServiceEvent
-from anomaly.state import DeviceState, state_from_json
+from anomaly.records import ServiceEvent
+from anomaly.state_store import DeviceProgress
 from core.pool import Connection
 from core.product import Product, product_from_json
 from core.sql import Queries
-from core.units import EPOCH
+from core.units import EPOCH, US
 
 _queries = Queries("anomaly")
-_COPY_HEADER_BYTES = 19
-_POSTGRES_EPOCH_US = round((datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) / timedelta(microseconds=1))
 CODE_VERSION = "1"
 """Of the meaning of baseline and state; raise it when they change."""
 
@@ -33,13 +31,6 @@ class ProductRow:
     revision: int
     first_us: int
     newest_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceProgress:
-    device_id: int
-    first_us: int
-    through_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +67,7 @@ class ProductStatus:
 
 def to_us(at: datetime) -> int:
     """Microseconds since 1970, exactly."""
-    return (at - EPOCH) // timedelta(microseconds=1)
+    return (at - EPOCH) // US
 
 
 def read_products(connection: Connection) -> list[ProductRow]:
@@ -100,7 +91,12 @@ def read_due_devices(
         _queries["due_devices"], {"product_id": product_id, "limit": limit}
     ).fetchall()
     return [
-        DeviceProgress(device_id=row[0], first_us=to_us(row[1]), through_us=to_us(row[2]))
+        DeviceProgress(
+            device_id=row[0],
+            first_us=to_us(row[1]),
+            through_us=to_us(row[2]),
+            scored_us=None if row[3] is None else to_us(row[3]),
+        )
         for row in rows
     ]
 
@@ -137,11 +133,10 @@ def keep_rescored(connection: Connection, marked: MarkedDevice, *, now: datetime
 
 
 def forget_history(connection: Connection, *, device_id: int, from_us: int) -> None:
-    """Make room for what is scored anew from an instant on."""
-    for name in ("expectations_from", "health_from"):
-        connection.execute(
-            _queries[f"forget_{name}"], {"device_id": device_id, "from_at": instant(from_us)}
-        )
+    """Make room for what is scored anew from an instant on; paths are made anew from their beginning."""
+    values = {"device_id": device_id, "from_at": instant(from_us)}
+    connection.execute(_queries["forget_windows_from"], values)
+    connection.execute(_queries["forget_path"], {"ids": [device_id]})
 
 
 def read_fleet_progress(connection: Connection, *, product_id: int) -> list[DeviceProgress]:
@@ -152,101 +147,22 @@ def read_fleet_progress(connection: Connection, *, product_id: int) -> list[Devi
     ]
 
 
-def read_samples(
-    connection: Connection, layout: Layout, *, device_id: int, from_us: int, through_us: int
-) -> Samples:
-    """Read a stretch of telemetry, both ends included.
-
-    Binary COPY of rows of fixed width (a missing value travels as NaN), so that numpy can lay its
-    own record over the bytes: about 25 times as fast as fetching rows.
-    """
-    metrics = layout.product.metrics
-    columns = [
-        sql.SQL("coalesce({}, 'NaN'::{})").format(
-            sql.Identifier(m.name), sql.SQL("double precision" if m.precise else "real")
+def read_services(
+    connection: Connection, *, device_ids: Sequence[int]
+) -> dict[int, list[ServiceEvent]]:
+    """Read what technicians found, by device, oldest first."""
+    rows = connection.execute(_queries["findings"], {"ids": list(device_ids)}).fetchall()
+    found: dict[int, list[ServiceEvent]] = {}
+    for row in rows:
+        event = ServiceEvent(
+            finding_id=row[1],
+            failure_mode=row[2],
+            component=row[3],
+            verdict=row[4],
+            found_us=to_us(row[5]),
         )
-        for m in metrics
-    ]
-    query = sql.SQL(
-        "copy (select measured_at, {columns} from telemetry.{table} where device_id = {device}"
-        " and measured_at >= {low} and measured_at <= {high} order by measured_at)"
-        " to stdout (format binary)"
-    ).format(
-        columns=sql.SQL(", ").join(columns),
-        table=sql.Identifier(layout.product.name),
-        device=sql.Literal(device_id),
-        low=sql.Literal(instant(from_us)),
-        high=sql.Literal(instant(through_us)),
-    )
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
-        payload = b"".join(bytes(part) for part in copy)
-    fields: list[tuple[str, str]] = [("count", ">i2"), ("at_size", ">i4"), ("at", ">i8")]
-    for metric in metrics:
-        fields.append((f"{metric.name} size", ">i4"))
-        fields.append((metric.name, ">f8" if metric.precise else ">f4"))
-    record = np.dtype(fields)
-    number = (len(payload) - _COPY_HEADER_BYTES - 2) // record.itemsize
-    rows = np.frombuffer(payload, dtype=record, count=number, offset=_COPY_HEADER_BYTES)
-    values = np.empty((number, len(metrics)))
-    for place, metric in enumerate(metrics):
-        values[:, place] = rows[metric.name]
-    return Samples(at_us=rows["at"].astype(np.int64) + _POSTGRES_EPOCH_US, values=values)
-
-
-def claim_state(
-    connection: Connection, *, device_id: int, make: Callable[[], DeviceState]
-) -> tuple[int | None, DeviceState] | None:
-    """Lock a device for this transaction; None while another scorer has it.
-
-    A device without a state begins anew: `make` gives its first one.
-    """
-    key = {"device_id": device_id}
-    row = connection.execute(_queries["claim_state"], key).fetchone()
-    if row is None:
-        state = make()
-        made = connection.execute(
-            _queries["make_state"],
-            key
-            | {
-                "scored_through": instant(state.through_us),
-                "state": Jsonb(msgspec.to_builtins(state)),
-            },
-        )
-        if made.rowcount == 0:
-            return None
-        for name in ("expectations", "health", "detections", "forecasts"):
-            connection.execute(_queries[f"forget_{name}"], key)
-        return None, state
-    return row[0], state_from_json(row[1])
-
-
-def keep_state(
-    connection: Connection, *, device_id: int, baseline_id: int | None, state: DeviceState
-) -> None:
-    connection.execute(
-        _queries["keep_state"],
-        {
-            "device_id": device_id,
-            "baseline_id": baseline_id,
-            "scored_through": instant(state.through_us),
-            "forecast_through": instant(state.forecast_us),
-            "state": Jsonb(msgspec.to_builtins(state)),
-        },
-    )
-
-
-def read_services(connection: Connection, *, device_id: int) -> list[ServiceEvent]:
-    rows = connection.execute(_queries["findings"], {"device_id": device_id}).fetchall()
-    return [
-        ServiceEvent(
-            finding_id=row[0],
-            failure_mode=row[1],
-            component=row[2],
-            verdict=row[3],
-            found_us=to_us(row[4]),
-        )
-        for row in rows
-    ]
+        found.setdefault(row[0], []).append(event)
+    return found
 
 
 def add_labels(
@@ -311,107 +227,6 @@ def add_baseline(  # noqa: PLR0913 - one row, named
             "now": now,
         },
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceOutput:
-    device_id: int
-    baseline_id: int | None
-    output: Output
-
-
-def write_outputs(
-    connection: Connection, outputs: Sequence[DeviceOutput], *, now: datetime
-) -> None:
-    """Write everything that a turn brought forth.
-
-    The states that make it unrepeatable are kept in the same transaction, so plain COPY will do.
-    """
-    _copy(
-        connection,
-        "expectation (device_id, metric, at, observed, expected, spread, score)",
-        [
-            f"{o.device_id}\t{e.metric}\t{_at(e.at_us)}\t{_real(e.observed)}\t{_real(e.expected)}"
-            f"\t{_real(e.spread)}\t{_real(e.score)}\n"
-            for o in outputs
-            for e in o.output.expectations
-        ],
-    )
-    _copy(
-        connection,
-        "health (device_id, failure_mode, at, score, health_index)",
-        [
-            f"{o.device_id}\t{h.failure_mode}\t{_at(h.at_us)}\t{_real(h.score)}"
-            f"\t{_real(h.health_index)}\n"
-            for o in outputs
-            for h in o.output.healths
-        ],
-    )
-    detections = {
-        (o.device_id, d.failure_mode, d.at_us, d.change): d
-        for o in outputs
-        for d in o.output.detections
-    }
-    _copy(
-        connection,
-        "detection (device_id, kind, failure_mode, change, at, score, evidence, created_at)",
-        [
-            f"{key[0]}\t{d.kind}\t{d.failure_mode}\t{d.change}\t{_at(d.at_us)}\t{_real(d.score)}"
-            f"\t{_json(d.evidence)}\t{now.isoformat()}\n"
-            for key, d in detections.items()
-        ],
-    )
-    forecasts = {
-        (o.device_id, f.failure_mode, f.made_us): (o.baseline_id, f)
-        for o in outputs
-        for f in o.output.forecasts
-    }
-    lines = []
-    for (device_id, mode, _), (baseline_id, f) in forecasts.items():
-        p = f.outlook
-        numbers = (
-            [None] * 6
-            if p is None
-            else [
-                p.p_fail_1d, p.p_fail_7d, p.p_fail_30d,
-                p.life_hours_q10, p.life_hours_q50, p.life_hours_q90,
-            ]
-        )  # fmt: skip
-        shown = "\t".join(_real(n) for n in [f.health_index, *numbers])
-        lines.append(
-            f"{device_id}\t{mode}\t{_at(f.made_us)}\t{f.status}\t{shown}\t{_json(f.evidence)}"
-            f"\t{baseline_id if baseline_id is not None else _NULL}\t{now.isoformat()}\n"
-        )
-    _copy(
-        connection,
-        "forecast (device_id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d,"
-        " p_fail_30d, life_hours_q10, life_hours_q50, life_hours_q90, evidence, baseline_id,"
-        " created_at)",
-        lines,
-    )
-
-
-_NULL = "\\N"
-
-
-def _copy(connection: Connection, target: str, lines: list[str]) -> None:
-    if not lines:
-        return
-    statement = sql.SQL("copy anomaly.") + sql.SQL(target) + sql.SQL(" from stdin")
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write("".join(lines))
-
-
-def _at(at_us: int) -> str:
-    return instant(at_us).isoformat()
-
-
-def _real(value: float | None) -> str:
-    return _NULL if value is None else f"{value:.7g}"
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode().replace("\\", "\\\\")
 
 
 def read_status(connection: Connection) -> list[ProductStatus]:

@@ -98,6 +98,19 @@ def threshold_for_budget(  # noqa: PLR0913 - rows and what is known of them, nam
     )
 
 
+def threshold_for_count(
+    policy: Policy, rows: Rows, *, count: int, breaks: Breaks | None = None
+) -> Policy:
+    """Find the lowest threshold at and above which there are at most so many episodes."""
+    levels = _levels(rows.score)
+
+    def is_good(place: int) -> bool:
+        return len(runs_of(policy.at(float(levels[place])), rows, breaks)) <= count
+
+    good = _lowest_good(len(levels), is_good)
+    return policy.at(np.inf if good < 0 else float(levels[good]))
+
+
 def threshold_for_cost(
     policy: Policy, rows: Rows, *, cost: Callable[[Runs], float], breaks: Breaks | None = None
 ) -> Policy:

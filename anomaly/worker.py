@@ -83,17 +83,17 @@ class Worker:
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""
-        is_busy, begun = False, monotonic_s()
-        while not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
+        begun = monotonic_s()
+        with self.pool.connection() as connection:
+            due = service.read_due(connection, row, looked_at=self.looked_at)
+        is_busy = False
+        while due and not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
+            devices = service.next_devices(row.product, due)
             with self.pool.connection() as connection:
-                done = service.score_product(
-                    connection, row, now=wall_now(), looked_at=self.looked_at
+                done = service.score_devices(
+                    connection, row, devices, now=wall_now(), looked_at=self.looked_at
                 )
-            if not done.devices:
-                break
-            is_busy = True
+            is_busy |= done.devices > 0
             _log.debug("scored", product=row.product.name, devices=done.devices,
                        samples=done.samples, forecasts=done.forecasts)  # fmt: skip
-            if done.devices < service.DEVICES_PER_TURN:
-                break
         return is_busy

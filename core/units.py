@@ -15,6 +15,7 @@ _UNIT_SECONDS = {
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|w|y)\s*")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+US = timedelta(microseconds=1)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -27,6 +27,8 @@ _TABLE = re.compile(
     r"^((?:--[^\n]*\n)*)create table (\w+)\.(\w+) \(\n(.*?)\n\);", re.MULTILINE | re.DOTALL
 )
 
+_DROPPED = re.compile(r"^drop table (\w+)\.(\w+);", re.MULTILINE)
+
 
 def settings_page() -> str:
     intro = (
@@ -53,8 +55,11 @@ def tables_page() -> str:
         "`telemetry_hour.<product>` and `telemetry_day.<product>` are made and written by `ingest`.",
         "",
     ]
+    dropped = {name for step in steps() for name in _DROPPED.findall(step.sql)}
     for step in steps():
         for comment, schema, table, body in _TABLE.findall(step.sql):
+            if (schema, table) in dropped:
+                continue
             if schema not in ("gateway", "ingest", "anomaly", "maintenance", "api"):
                 continue
             lines += [f"## {schema}.{table}", ""]

@@ -92,7 +92,7 @@ def replay_stream(catalog: Catalog, yard: Yardstick, stream: Stream) -> Track:
         samples = stream.samples(read_from, through_us + 1)
         known = [f for f in stream.findings if f.found_us <= through_us]
         part = advance(yard, state, samples, through_us=through_us, services=known)
-        made.healths += part.healths
+        made.windows += part.windows
         made.detections += part.detections
         made.forecasts += part.forecasts
         if state.phase == "scoring":
@@ -120,7 +120,7 @@ def window_means(catalog: Catalog, layout: Layout, samples: Samples) -> tuple[In
     tuple of ndarray
         Ends of the windows, microseconds since 1970, shape (n,); means, NaN where missing, (n, metrics).
     """
-    mask = running_mask(layout, samples)
+    mask = running_mask(layout, samples.values)
     columns = [layout.columns[name] for name in catalog.metrics]
     at_us, values = samples.at_us[mask], samples.values[mask][:, columns]
     if not len(at_us):
@@ -178,12 +178,12 @@ def _track(
 
 
 def _healths(catalog: Catalog, made: Output, at_us: IntArray) -> FloatArray:
-    place = {name: i for i, name in enumerate(catalog.modes)}
+    """Health index of every failure mode at the ends of windows; layout and catalog number modes alike."""
     out = np.full((len(at_us), len(catalog.modes)), np.nan)
-    rows = np.searchsorted(at_us, [h.at_us for h in made.healths])
-    for row, health in zip(rows.tolist(), made.healths, strict=True):
-        if row < len(at_us) and at_us[row] == health.at_us:
-            out[row, place[health.failure_mode]] = health.health_index
+    rows = np.searchsorted(at_us, [window.at_us for window in made.windows])
+    for row, window in zip(rows.tolist(), made.windows, strict=True):
+        if row < len(at_us) and at_us[row] == window.at_us:
+            out[row] = [np.nan if health is None else health for health in window.health]
     return out
 
 

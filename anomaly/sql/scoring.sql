@@ -28,37 +28,87 @@ join ingest.progress g on g.device_id = d.id
 where d.product_id = %(product_id)s
 order by d.id;
 
+-- name: find_layout
+select id from anomaly.layout
+where product_id = %(product_id)s and measured = %(measured)s::text[] and watched = %(watched)s::text[]
+  and conditions = %(conditions)s::text[] and modes = %(modes)s::text[];
+
+-- name: add_layout
+-- Another scorer may have been first; everybody reads it back.
+insert into anomaly.layout (product_id, measured, watched, conditions, modes)
+values (%(product_id)s, %(measured)s, %(watched)s, %(conditions)s, %(modes)s)
+on conflict do nothing;
+
+-- name: layouts
+select id, measured, watched, conditions, modes from anomaly.layout where id = any(%(ids)s);
+
 -- name: make_state
 -- The row that a scorer locks; another one may have been first.
 insert into anomaly.scorer_state (device_id, baseline_id, scored_through, forecast_through, state)
 values (%(device_id)s, null, %(scored_through)s, null, %(state)s)
 on conflict do nothing;
 
--- name: claim_state
--- One scorer at a time has a device; the lock ends with the transaction that writes the scores.
-select baseline_id, state
+-- name: add_states
+insert into anomaly.scorer_state (device_id, scored_through)
+select * from unnest(%(ids)s::bigint[], %(through)s::timestamptz[]);
+
+-- name: claim_states
+-- One scorer at a time has a device; the locks end with the transaction that writes the scores. In one
+-- order for everybody, though nobody ever waits.
+select device_id, baseline_id, layout_id, numbers, state
 from anomaly.scorer_state
-where device_id = %(device_id)s
+where device_id = any(%(ids)s)
+order by device_id
 for update skip locked;
 
 -- name: keep_state
 update anomaly.scorer_state
 set baseline_id = %(baseline_id)s, scored_through = %(scored_through)s,
-    forecast_through = %(forecast_through)s, state = %(state)s
+    forecast_through = %(forecast_through)s, layout_id = %(layout_id)s, numbers = %(numbers)s,
+    state = %(state)s
 where device_id = %(device_id)s;
 
--- name: forget_expectations
--- A device without a state starts anew, so nothing of an earlier start may stay.
-delete from anomaly.expectation where device_id = %(device_id)s;
+-- name: keep_states
+-- The records of all devices come end to end in one value: no parameter per device is made or parsed.
+update anomaly.scorer_state as s
+set baseline_id = %(baseline_id)s, layout_id = %(layout_id)s,
+    scored_through = timestamptz 'epoch' + n.scored_us * interval '1 microsecond',
+    forecast_through = timestamptz 'epoch' + n.forecast_us * interval '1 microsecond',
+    numbers = substring(%(numbers)s::bytea from ((n.place - 1) * %(width)s + 1)::integer for %(width)s::integer),
+    state = coalesce(r.state::jsonb, '{}')
+from unnest(%(ids)s::bigint[], %(scored_us)s::bigint[], %(forecast_us)s::bigint[])
+    with ordinality as n (device_id, scored_us, forecast_us, place)
+left join unnest(%(rest_places)s::bigint[], %(rests)s::text[]) as r (place, state) on r.place = n.place
+where s.device_id = n.device_id;
 
--- name: forget_health
-delete from anomaly.health where device_id = %(device_id)s;
+-- name: paths
+-- The newest values of some paths. Microseconds are exact: extract gives a numeric.
+select w.device_id, w.mode, (extract(epoch from p.at) * 1000000)::bigint, p.size
+from unnest(%(ids)s::bigint[], %(modes)s::text[], %(from_us)s::bigint[]) as w (device_id, mode, from_us)
+cross join lateral (
+    select x.at, x.sizes[array_position(l.modes, w.mode)] as size
+    from anomaly.path x
+    join anomaly.layout l on l.id = x.layout_id
+    where x.device_id = w.device_id
+      and x.at >= timestamptz 'epoch' + w.from_us * interval '1 microsecond'
+      and x.sizes[array_position(l.modes, w.mode)] <> 'NaN'
+    order by x.at desc
+    limit %(limit)s
+) p
+order by w.device_id, w.mode, p.at;
+
+-- name: forget_windows
+-- A device without a state starts anew, so nothing of an earlier start may stay.
+delete from anomaly.window where device_id = any(%(ids)s);
+
+-- name: forget_path
+delete from anomaly.path where device_id = any(%(ids)s);
 
 -- name: forget_detections
-delete from anomaly.detection where device_id = %(device_id)s;
+delete from anomaly.detection where device_id = any(%(ids)s);
 
 -- name: forget_forecasts
-delete from anomaly.forecast where device_id = %(device_id)s;
+delete from anomaly.forecast where device_id = any(%(ids)s);
 
 -- name: marked_devices
 -- Devices that have a state and marks that were not dealt with. A device without a state reads its
@@ -86,17 +136,14 @@ on conflict (device_id) do update
 set mark_id = greatest(rescored.mark_id, excluded.mark_id), from_at = excluded.from_at,
     rescored_at = excluded.rescored_at;
 
--- name: forget_expectations_from
-delete from anomaly.expectation where device_id = %(device_id)s and at >= %(from_at)s;
-
--- name: forget_health_from
-delete from anomaly.health where device_id = %(device_id)s and at >= %(from_at)s;
+-- name: forget_windows_from
+delete from anomaly.window where device_id = %(device_id)s and at >= %(from_at)s;
 
 -- name: findings
 -- What technicians found, oldest first: where a baseline starts anew.
-select f.id, f.failure_mode, f.component, f.verdict, f.found_at
+select f.device_id, f.id, f.failure_mode, f.component, f.verdict, f.found_at
 from maintenance.finding f
-where f.device_id = %(device_id)s
+where f.device_id = any(%(ids)s)
 order by f.found_at, f.id;
 
 -- name: add_label

@@ -82,7 +82,7 @@ def test_late_samples_mend_the_history_and_leave_what_was_said(pool: Pool, devic
 def test_the_state_goes_on_as_if_the_samples_had_come_in_time(pool: Pool, devices) -> None:
     def state(connection: Connection) -> object:
         return connection.execute(
-            "select state from anomaly.scorer_state where device_id = %s", [devices[LATE]]
+            "select numbers, state from anomaly.scorer_state where device_id = %s", [devices[LATE]]
         ).fetchone()
 
     everything(pool, devices)

@@ -9,6 +9,7 @@ from psycopg import sql
 from anomaly import service, store
 from anomaly.evidence import instant
 from anomaly.records import Samples
+from anomaly.state_store import DeviceProgress
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.pool import Connection, Pool
@@ -120,7 +121,7 @@ def test_a_wearing_device_is_found_and_forecast(pool, devices, whole):
 
 def test_small_steps_with_a_lost_transaction_in_each_give_the_same_rows(pool, devices, whole):
     with pool.connection() as connection:
-        for table in (*RESULTS, "scorer_state"):
+        for table in ("window", "path", "detection", "forecast", "scorer_state"):
             connection.execute(sql.SQL("delete from anomaly.{}").format(sql.Identifier(table)))
         connection.execute("delete from ingest.progress")
         connection.execute("delete from telemetry.test_pump")
@@ -199,8 +200,8 @@ def test_nothing_is_scored_before_the_product_is_learned(pool, devices):
 
 
 def test_the_watermark_waits_for_slow_devices_but_not_for_silent_ones():
-    def progress(days: float) -> store.DeviceProgress:
-        return store.DeviceProgress(
+    def progress(days: float) -> DeviceProgress:
+        return DeviceProgress(
             device_id=1, first_us=START_US, through_us=START_US + round(days * DAY_US)
         )
 

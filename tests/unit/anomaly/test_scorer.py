@@ -10,6 +10,7 @@ from tests.unit.anomaly.bench import (
     BEARING,
     COLUMNS,
     DAY_US,
+    LAYOUT,
     START_US,
     WINDING,
     Wear,
@@ -100,11 +101,12 @@ def test_a_stuck_sensor_is_said_to_be_stuck_and_raises_no_wear():
 def test_missing_values_are_no_wear_and_leave_no_trace_in_the_expectation():
     output = score(with_metric(HEALTHY, "vibration", float("nan"), from_day=10))
 
-    late = [e for e in output.expectations if e.metric == "vibration" and day(e.at_us) > 12.5]
+    late = [w for w in output.windows if day(w.at_us) > 12.5]
+    measured, watched = LAYOUT.measured.index("vibration"), LAYOUT.watched.index("vibration")
     assert raised(output) == []
     assert raised(output, "sensor") == ["vibration"]
     assert late
-    assert all(e.observed is None and e.score is None for e in late)
+    assert all(w.measured[measured] is None and w.score[watched] is None for w in late)
 
 
 def test_a_stuck_condition_raises_no_wear():

@@ -1,0 +1,309 @@
+"""Writes what scoring brought forth, one COPY per table. Never commits.
+
+The states that make it unrepeatable are kept in the same transaction, so plain COPY will do.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import numpy as np
+from psycopg import sql
+
+from anomaly.binary import (
+    Big,
+    Column,
+    Floats,
+    Same,
+    big,
+    copy_rows,
+    instant_us,
+    jsonb,
+    real,
+    text,
+)
+from anomaly.evidence import instant
+from anomaly.fleet_scorer import FleetOutput, QuietForecasts, WindowRows
+from anomaly.forecaster import base_outlook
+from anomaly.packed import NEVER
+from anomaly.records import Detection, FloatArray, Forecast, IntArray, Output, Values
+from anomaly.report import FAILURES_PER_YEAR, quiet_evidence
+from anomaly.state_store import LayoutRow
+from anomaly.yardstick import Yardstick
+from core.pool import Connection
+from core.product import FailureMode
+from core.units import EPOCH, US
+
+_NULL = "\\N"
+_US_PER_DAY = 86_400_000_000
+_WINDOW = "window (device_id, at, layout_id, observed, expected, spread, score, health, wear_score)"
+_FORECAST = (
+    "forecast (device_id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d, p_fail_30d,"
+    " life_hours_q10, life_hours_q50, life_hours_q90, evidence, baseline_id, created_at)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOutput:
+    """What one device brought forth that was taken event by event."""
+
+    device_id: int
+    baseline_id: int | None
+    output: Output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrowdOutput:
+    """What many devices brought forth together."""
+
+    device_ids: IntArray
+    """By place."""
+    baseline_id: int
+    yard: Yardstick
+    output: FleetOutput
+
+
+def write_results(
+    connection: Connection,
+    kind: LayoutRow,
+    *,
+    devices: Sequence[DeviceOutput],
+    crowds: Sequence[CrowdOutput] = (),
+    now: datetime,
+) -> None:
+    """Write windows, paths, detections and forecasts."""
+    told = [*devices, *(one for crowd in crowds for one in _told(crowd))]
+    for crowd in crowds:
+        _write_quiet(connection, kind, crowd, now=now)
+    _write_windows(connection, kind, told)
+    _write_traces(connection, kind, told)
+    _write_detections(connection, told, now=now)
+    _write_forecasts(connection, told, now=now)
+
+
+def _told(crowd: CrowdOutput) -> Iterator[DeviceOutput]:
+    for place, output in crowd.output.told.items():
+        yield DeviceOutput(
+            device_id=int(crowd.device_ids[place]), baseline_id=crowd.baseline_id, output=output
+        )
+
+
+# --- devices that have nothing to tell -------------------------------------------------------------
+
+
+def _write_quiet(
+    connection: Connection, kind: LayoutRow, crowd: CrowdOutput, *, now: datetime
+) -> None:
+    rows, forecasts = crowd.output.rows, crowd.output.forecasts
+    _copy_windows(connection, kind, crowd.device_ids[rows.owner], rows)
+    known = ~forecasts.is_silent
+    _copy_binary(
+        connection,
+        "path (device_id, at, layout_id, sizes)",
+        [
+            Big(values=crowd.device_ids[forecasts.owner[known]]),
+            Big(values=forecasts.at_us[known], is_instant=True),
+            big(kind.id),
+            Floats(values=forecasts.sizes[known], is_double=True),
+        ],
+        rows=int(known.sum()),
+    )
+    now_us = (now - EPOCH) // US
+    for number, mode in enumerate(crowd.yard.layout.product.failure_modes):
+        for chosen, status, evidence in _alike(crowd.yard, forecasts, number, mode):
+            _copy_binary(
+                connection,
+                _FORECAST,
+                [
+                    Big(values=crowd.device_ids[forecasts.owner[chosen]]),
+                    text(mode.name),
+                    Big(values=forecasts.at_us[chosen], is_instant=True),
+                    text(status),
+                    real(1.0),
+                    *_base_numbers(),
+                    jsonb(evidence),
+                    big(crowd.baseline_id),
+                    instant_us(now_us),
+                ],
+                rows=len(chosen),
+            )
+
+
+def _base_numbers() -> list[Same]:
+    p = base_outlook(FAILURES_PER_YEAR)
+    values = (p.p_fail_1d, p.p_fail_7d, p.p_fail_30d)
+    lives = (p.life_hours_q10, p.life_hours_q50, p.life_hours_q90)
+    return [real(value) for value in (*values, *lives)]
+
+
+def _alike(
+    yard: Yardstick, forecasts: QuietForecasts, number: int, mode: FailureMode
+) -> Iterator[tuple[IntArray, str, bytes]]:
+    """Forecasts of a mode that say the same: rows, status, evidence."""
+    if not len(forecasts.owner):
+        return
+    serviced = forecasts.serviced_us[:, number]
+    day = np.where(serviced == NEVER, NEVER, serviced // _US_PER_DAY)
+    keys = np.column_stack([forecasts.is_silent, forecasts.outside, day])
+    _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    for place, example in enumerate(first.tolist()):
+        serviced_us = int(serviced[example])
+        evidence = quiet_evidence(
+            yard,
+            mode,
+            outside=forecasts.outside[example].tolist(),
+            serviced_us=None if serviced_us == NEVER else serviced_us,
+        )
+        status = "no_data" if forecasts.is_silent[example] else "ok"
+        yield np.flatnonzero(group.ravel() == place), status, msgspec.json.encode(evidence)
+
+
+# --- devices that were taken event by event ---------------------------------------------------------
+
+
+def _write_windows(connection: Connection, kind: LayoutRow, told: Sequence[DeviceOutput]) -> None:
+    windows = [(one.device_id, window) for one in told for window in one.output.windows]
+    if not windows:
+        return
+
+    def table(name: str) -> FloatArray:
+        return _table([getattr(window, name) for _, window in windows])
+
+    _copy_windows(
+        connection,
+        kind,
+        np.array([device_id for device_id, _ in windows], dtype=np.int64),
+        WindowRows(
+            owner=np.empty(0, dtype=np.int64),
+            at_us=np.array([window.at_us for _, window in windows], dtype=np.int64),
+            measured=table("measured"),
+            expected=table("expected"),
+            spread=table("spread"),
+            score=table("score"),
+            health=table("health"),
+            wear_score=table("wear_score"),
+        ),
+    )
+
+
+def _table(rows: Sequence[Values]) -> FloatArray:
+    return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+
+
+def _write_traces(connection: Connection, kind: LayoutRow, told: Sequence[DeviceOutput]) -> None:
+    traces = [(one.device_id, trace) for one in told for trace in one.output.traces]
+    if not traces:
+        return
+    _copy_binary(
+        connection,
+        "path (device_id, at, layout_id, sizes)",
+        [
+            Big(values=np.array([device_id for device_id, _ in traces], dtype=np.int64)),
+            Big(values=np.array([t.at_us for _, t in traces], dtype=np.int64), is_instant=True),
+            big(kind.id),
+            Floats(values=_table([trace.sizes for _, trace in traces]), is_double=True),
+        ],
+        rows=len(traces),
+    )
+
+
+def _write_detections(
+    connection: Connection, told: Sequence[DeviceOutput], *, now: datetime
+) -> None:
+    detections: dict[tuple[int, str, int, str], Detection] = {
+        (one.device_id, d.failure_mode, d.at_us, d.change): d
+        for one in told
+        for d in one.output.detections
+    }
+    _copy_text(
+        connection,
+        "detection (device_id, kind, failure_mode, change, at, score, evidence, created_at)",
+        [
+            f"{key[0]}\t{d.kind}\t{d.failure_mode}\t{d.change}\t{_at(d.at_us)}\t{_real(d.score)}"
+            f"\t{_json(d.evidence)}\t{now.isoformat()}\n"
+            for key, d in detections.items()
+        ],
+    )
+
+
+def _write_forecasts(
+    connection: Connection, told: Sequence[DeviceOutput], *, now: datetime
+) -> None:
+    forecasts = {
+        (one.device_id, f.failure_mode, f.made_us): (one.baseline_id, f)
+        for one in told
+        for f in one.output.forecasts
+    }
+    _copy_text(
+        connection,
+        _FORECAST,
+        [
+            f"{key[0]}\t{_forecast_line(f)}\t{_NULL if baseline_id is None else baseline_id}"
+            f"\t{now.isoformat()}\n"
+            for key, (baseline_id, f) in forecasts.items()
+        ],
+    )
+
+
+def _forecast_line(f: Forecast) -> str:
+    p = f.outlook
+    numbers: list[float | None] = [None] * 6
+    if p is not None:
+        numbers = [
+            p.p_fail_1d, p.p_fail_7d, p.p_fail_30d,
+            p.life_hours_q10, p.life_hours_q50, p.life_hours_q90,
+        ]  # fmt: skip
+    shown = "\t".join(_real(n) for n in [f.health_index, *numbers])
+    return f"{f.failure_mode}\t{_at(f.made_us)}\t{f.status}\t{shown}\t{_json(f.evidence)}"
+
+
+# --- COPY -------------------------------------------------------------------------------------------
+
+
+def _copy_windows(
+    connection: Connection, kind: LayoutRow, device_ids: IntArray, rows: WindowRows
+) -> None:
+    number = len(device_ids)
+    columns: list[Column] = [
+        Big(values=device_ids),
+        Big(values=rows.at_us, is_instant=True),
+        big(kind.id),
+        *(
+            Floats(values=np.broadcast_to(values, (number, values.shape[-1])))
+            for values in (
+                rows.measured, rows.expected, rows.spread, rows.score, rows.health, rows.wear_score,
+            )
+        ),
+    ]  # fmt: skip
+    _copy_binary(connection, _WINDOW, columns, rows=number)
+
+
+def _copy_binary(
+    connection: Connection, target: str, columns: Sequence[Column], *, rows: int
+) -> None:
+    if not rows:
+        return
+    statement = sql.SQL("copy anomaly.") + sql.SQL(target) + sql.SQL(" from stdin (format binary)")
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(copy_rows(columns, rows=rows))
+
+
+def _copy_text(connection: Connection, target: str, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    statement = sql.SQL("copy anomaly.") + sql.SQL(target) + sql.SQL(" from stdin")
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write("".join(lines))
+
+
+def _at(at_us: int) -> str:
+    return instant(at_us).isoformat()
+
+
+def _real(value: float | None) -> str:
+    return _NULL if value is None else f"{value:.9g}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode().replace("\\", "\\\\")
