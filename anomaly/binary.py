@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,13 @@ class Big:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Real:
+    """A column of real."""
+
+    values: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Floats:
     """A column of arrays, all of one length: real[], or double precision[]; (n, length)."""
 
@@ -44,7 +52,7 @@ class Same:
     value: bytes | None
 
 
-Column = Big | Floats | Same
+Column = Big | Real | Floats | Same
 
 
 def copy_rows(columns: Sequence[Column], *, rows: int) -> bytes:
@@ -62,6 +70,8 @@ def copy_rows(columns: Sequence[Column], *, rows: int) -> bytes:
 def _fields(name: str, column: Column) -> list[tuple[str, str] | tuple[str, str, tuple[int, ...]]]:
     if isinstance(column, Big):
         return [(f"{name} size", ">i4"), (name, ">i8")]
+    if isinstance(column, Real):
+        return [(f"{name} size", ">i4"), (name, ">f4")]
     if isinstance(column, Same):
         return [(f"{name} size", ">i4"), (name, f"V{len(column.value or b'')}")]
     length = column.values.shape[1]
@@ -80,6 +90,9 @@ def _fill(table: NDArray[np.void], name: str, column: Column) -> None:
         table[f"{name} size"] = 8
         shift = POSTGRES_EPOCH_US if column.is_instant else 0
         table[name] = column.values - shift
+    elif isinstance(column, Real):
+        table[f"{name} size"] = 4
+        table[name] = column.values
     elif isinstance(column, Same):
         table[f"{name} size"] = -1 if column.value is None else len(column.value)
         if column.value:

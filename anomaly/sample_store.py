@@ -11,7 +11,9 @@ from anomaly.evidence import instant
 from anomaly.features import Layout
 from anomaly.records import BoolArray, FleetSamples, IntArray, Samples, side_by_side
 from core.pool import Connection
+from core.sql import Queries
 
+_queries = Queries("anomaly")
 SAMPLES_PER_READ_MAX = 1_000_000
 """Rough limit of one query: a value of PostgreSQL may have 1 GB, and eight bytes times this is far below."""
 _WASTE_MAX = 2.0
@@ -103,15 +105,16 @@ def _read_group(connection: Connection, layout: Layout, group: _Group) -> FleetS
     at_us = np.frombuffer(blocks[1], dtype=">i8").astype(np.int64) + POSTGRES_EPOCH_US
     owner, wanted = _owners(group, device, at_us)
     order = _order(owner, at_us, wanted)
-    values = []
-    for metric, block in zip(layout.product.metrics, blocks[2:], strict=True):
+    values = np.empty((len(layout.product.metrics), len(order)))
+    is_whole = len(order) == len(at_us) and bool((order[1:] > order[:-1]).all())
+    for place, (metric, block) in enumerate(zip(layout.product.metrics, blocks[2:], strict=True)):
         column = np.frombuffer(block, dtype=">f8" if metric.precise else ">f4")
         # Turned into the machine's own byte order while small, and only then put into order.
         native = column.astype(column.dtype.newbyteorder("="))
-        values.append(native[order].astype(np.float64))
-    return FleetSamples(
-        owner=owner[order], at_us=at_us[order], values=side_by_side(values, rows=len(order))
-    )
+        values[place] = native if is_whole else native[order]
+    if not is_whole:
+        owner, at_us = owner[order], at_us[order]
+    return FleetSamples(owner=owner, at_us=at_us, values=values.T)
 
 
 def _fetch(
@@ -137,6 +140,7 @@ def _fetch(
         high=sql.Literal(instant(high)),
     )
     with connection.cursor(binary=True) as cursor:
+        cursor.execute(_queries["one_core"])
         row = cursor.execute(query).fetchone()
     assert row is not None
     return [block or b"" for block in row]

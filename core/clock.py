@@ -21,6 +21,11 @@ def monotonic_s() -> float:
     return time.monotonic()
 
 
+def process_s() -> float:
+    """Processor time of this process so far, seconds: for measuring what work costs."""
+    return time.process_time()
+
+
 def pause(seconds: float) -> None:
     """Wait in wall time."""
     time.sleep(seconds)

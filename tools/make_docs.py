@@ -14,12 +14,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.ingest.history import results
 from bench.ingest.report import page_part
+from bench.scoring.report import page_part as scoring_part
+from bench.scoring.report import results as scoring_results
 from core.cli import main as forecare
 from core.migrations import steps
 from core.settings import settings_markdown
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _SPEED = _DOCS.parent / "explanation" / "ingest-speed.md"
+_SCORING = _DOCS.parent / "explanation" / "scoring-speed.md"
 _FIGURES = "<!-- Figures, from bench/results by tools/make_docs.py. -->"
 _FIGURES_END = "<!-- End of the figures. -->"
 _MADE = "<!-- Made from the code by tools/make_docs.py; `make fix` writes it anew. -->\n\n"
@@ -81,9 +84,17 @@ def _describe(command: click.Command, path: str, lines: list[str]) -> None:
 
 def speed_page() -> str:
     """Return the hand-written page with the tables of the newest results in it."""
-    before, _, rest = _SPEED.read_text(encoding="utf-8").partition(_FIGURES)
+    return _with_figures(_SPEED, page_part(results()))
+
+
+def scoring_page() -> str:
+    return _with_figures(_SCORING, f"{scoring_part(scoring_results())}\n")
+
+
+def _with_figures(page: Path, figures: str) -> str:
+    before, _, rest = page.read_text(encoding="utf-8").partition(_FIGURES)
     _, _, after = rest.partition(_FIGURES_END)
-    return f"{before}{_FIGURES}\n\n{page_part(results())}{_FIGURES_END}{after}"
+    return f"{before}{_FIGURES}\n\n{figures}{_FIGURES_END}{after}"
 
 
 PAGES = {
@@ -91,6 +102,7 @@ PAGES = {
     _DOCS / "commands.md": commands_page,
     _DOCS / "tables.md": tables_page,
     _SPEED: speed_page,
+    _SCORING: scoring_page,
 }
 
 

@@ -28,6 +28,10 @@ join ingest.progress g on g.device_id = d.id
 where d.product_id = %(product_id)s
 order by d.id;
 
+-- name: one_core
+-- Until the transaction ends. The machine's other cores belong to other stages and other scorers.
+set local max_parallel_workers_per_gather = 0;
+
 -- name: find_layout
 select id from anomaly.layout
 where product_id = %(product_id)s and measured = %(measured)s::text[] and watched = %(watched)s::text[]
@@ -55,7 +59,7 @@ select * from unnest(%(ids)s::bigint[], %(through)s::timestamptz[]);
 -- name: claim_states
 -- One scorer at a time has a device; the locks end with the transaction that writes the scores. In one
 -- order for everybody, though nobody ever waits.
-select device_id, baseline_id, layout_id, numbers, state
+select device_id, baseline_id, layout_id, numbers, nullif(state, '{}')
 from anomaly.scorer_state
 where device_id = any(%(ids)s)
 order by device_id

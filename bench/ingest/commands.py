@@ -10,6 +10,7 @@ from rich.console import Console
 from bench.ingest.history import HISTORY_COLUMNS, RESULTS, history_rows, keep, results
 from bench.ingest.report import page_part, show
 from bench.ingest.run import FULL, PARTS, QUICK, run_bench
+from bench.scoring.commands import scoring
 from core.errors import InvalidError
 from core.settings import load_settings
 from core.terminal import show_table
@@ -26,6 +27,9 @@ _FOLDER = click.option(
 @click.group()
 def bench() -> None:
     """Measure the platform on this machine, on servers of its own."""
+
+
+bench.add_command(scoring)
 
 
 @bench.command()

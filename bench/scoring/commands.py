@@ -1,0 +1,42 @@
+"""`forecare bench scoring`: how many samples a second are scored, and against what."""
+
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+
+from bench.ingest.history import RESULTS
+from bench.scoring.report import keep, show
+from bench.scoring.run import FULL, QUICK, run_scoring
+from core.settings import load_settings
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="10,000 devices for two hours, in about a minute.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=RESULTS,
+    help="Folder of the kept results.  [default: bench/results]",
+)
+def scoring(*, quick: bool, as_json: bool, folder: Path) -> None:
+    """Measure what scoring a fleet costs, from stored samples to stored windows and forecasts.
+
+    10,000 devices with eight metrics, learned and a little worn here and there, are scored by the code that
+    `forecare anomaly run` uses, on a TimescaleDB of its own that is filled from nothing. In the same run:
+    the same samples without a database, EWMA and CUSUM in bare numpy over the same arrays, river's half-space trees over
+    the same rows (installed on demand below the runtime folder), and fleets of 100 to 100,000 devices.
+
+    Processor time counts, of the scorer and of all processes of the database, and everything is kept on
+    one core, so what else the machine does hardly shows. The result is kept below bench/results;
+    docs/explanation/scoring-speed.md shows the newest.
+    """
+    found = run_scoring(load_settings(), QUICK if quick else FULL, console=Console(stderr=True))
+    keep(found, folder)
+    if as_json:
+        click.echo(orjson.dumps(found).decode())
+    else:
+        show(found)
