@@ -6,12 +6,17 @@ import threading
 import click
 
 from anomaly import service, store
+from anomaly.fleet import store as fleet_store
+from anomaly.fleet import words
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.endpoints import database_url
 from core.errors import NotFoundError
 from core.pool import connect, make_pool
 from core.settings import load_settings
+from core.terminal import show_table
+
+_ISSUES_MAX = 500
 
 
 @click.group()
@@ -55,6 +60,50 @@ def status() -> None:
             f"{row.name}: {row.devices} devices, {row.scored} scored ({row.learning} learning),"
             f" {learned}, behind by {row.behind or 0}, {row.detections} detections"
         )
+
+
+@anomaly.command()
+@click.argument("product", required=False)
+@click.option("--all", "with_cleared", is_flag=True, help="Those that were cleared, too.")
+def issues(product: str | None, with_cleared: bool) -> None:
+    """Show groups of devices that fail more often than others of the same age.
+
+    Lots, firmware versions, cities and products are looked at once for each day of a product's stream.
+    `flagged`: beyond chance, although so many groups are looked at every day. `watched`: more
+    failures or detections than others, though chance is not ruled out. Without PRODUCT, all products.
+
+    \b
+    forecare anomaly issues heat_pump
+    forecare anomaly issues --all
+    """
+    with connect(database_url(load_settings()), name="anomaly issues") as connection:
+        names = {row.product.name for row in store.read_products(connection)}
+        if product is not None and product not in names:
+            raise NotFoundError(
+                f"there is no product {product!r} with data",
+                hint=f"products with data: {', '.join(sorted(names)) or 'none'}",
+            )
+        rows = fleet_store.read_issues(
+            connection, product=product, with_cleared=with_cleared, limit=_ISSUES_MAX
+        )
+    if not rows:
+        click.echo("no group of devices fails more often than others of the same age")
+        return
+    show_table(
+        ("product", "state", "since", "times as often", "95 % range", "at stake", "what"),
+        [
+            (
+                row.product,
+                row.state,
+                f"{row.state_since:%Y-%m-%d}",
+                words.number(row.ratio),
+                f"{words.number(row.ratio_low)} to {words.number(row.ratio_high)}",
+                str(row.well),
+                "\n".join(sentence.text for sentence in row.sentences),
+            )
+            for row in rows
+        ],
+    )
 
 
 @anomaly.command()

@@ -7,6 +7,8 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from anomaly import rescore, service, store
+from anomaly.evidence import instant
+from anomaly.fleet import service as fleet
 from core.clock import monotonic_s, wall_now
 from core.log import get_logger
 from core.pool import Pool
@@ -60,6 +62,7 @@ class Worker:
             is_busy |= self._learn(row)
             is_busy |= self._score(row)
             self._rescore(row)
+            self._look(row)
         return is_busy
 
     def _learn(self, row: store.ProductRow) -> bool:
@@ -80,6 +83,20 @@ class Worker:
         if done.devices:
             _log.info("rescored", product=row.product.name, devices=done.devices,
                       windows=done.windows)  # fmt: skip
+
+    def _look(self, row: store.ProductRow) -> None:
+        """Look at the product's groups of devices when a day of its stream has ended."""
+        with self.pool.connection() as connection:
+            seen = fleet.look_at_product(
+                connection,
+                product_id=row.id,
+                product=row.product,
+                newest=instant(row.newest_us),
+                now=wall_now(),
+            )
+        if seen is not None and seen.changed:
+            _log.info("fleet.looked", product=row.product.name, groups=seen.groups,
+                      flagged=seen.flagged, changed=seen.changed)  # fmt: skip
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""

@@ -189,6 +189,42 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmergingIssue:
+    """A group of devices that fails more often than others of the same age."""
+
+    id: int
+    product: str
+    product_title: str
+    failure_mode: str
+    failure_mode_title: str
+    trait: str
+    """lot, firmware, city or product."""
+    value: str
+    state: Literal["watched", "flagged", "cleared"]
+    reason: str
+    state_since: datetime
+    flagged_at: datetime | None
+    devices: int
+    well: int
+    """Members today that have not failed: what is at stake."""
+    failures: int
+    expected: float
+    """Failures that the others' rates at the same ages would have brought."""
+    signs: int
+    """Devices with a detection: weaker, and sooner."""
+    expected_signs: float
+    ratio: float
+    """Rate of failures over that of the others; with its 95 % interval."""
+    ratio_low: float
+    ratio_high: float
+    since: datetime | None
+    looked_through: datetime
+    shared_with: list[Json]
+    """Other groups with many of the same devices, and which of the two explains the other."""
+    sentences: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     name: str
     title: str

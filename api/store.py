@@ -22,6 +22,7 @@ _queries = Queries("api")
 _EVERYTHING: dict[str, int | None] = {"owner_id": None, "technician_id": None}
 _PRODUCTS_MAX = 500
 _HISTORY_MAX = 500
+_ISSUES_MAX = 200
 _BUCKETS_MAX = 4000
 _GAP_BUCKETS = 1.5
 
@@ -356,6 +357,13 @@ def dead_letters(
 ) -> list[records.DeadLetter]:
     parameters = {"before": before, "limit": limit}
     return _all(connection, "dead_letters", parameters, records.DeadLetter)
+
+
+def emerging_issues(
+    connection: Connection, *, product: str | None, states: Sequence[str]
+) -> list[records.EmergingIssue]:
+    parameters = {"product": product, "states": list(states), "limit": _ISSUES_MAX}
+    return _all(connection, "emerging_issues", parameters, records.EmergingIssue)
 
 
 def _all(

@@ -1,14 +1,14 @@
 """How every group of a fleet stands in one failure mode, and which of them stand out. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from anomaly.fleet.lives import Lives, Trait
 from anomaly.fleet.rates import Counts, Ratios, bands_of, count, rate_ratios
 from anomaly.fleet.risk import RiskSets, log_evidence, log_ratio, risk_sets, stands_out
-from anomaly.records import IntArray
+from anomaly.records import BoolArray, FloatArray, IntArray
 
 FALSE_SHARE = 0.1
 """Of the groups flagged at a look, at most this share by chance, in the mean; in fact far fewer, because
@@ -73,31 +73,80 @@ class Watch:
     """The same devices, ended by the first detection."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The question that each group of a fleet is, trait after trait."""
+
+    devices: IntArray
+    failures: IntArray
+    log_evidence: FloatArray
+
+    def part(self, first: int, last: int) -> "Asked":
+        """Return some of the groups, as if they alone had been looked at."""
+        return Asked(
+            devices=self.devices[first:last],
+            failures=self.failures[first:last],
+            log_evidence=self.log_evidence[first:last],
+        )
+
+
+def ask(failed: Lives) -> Asked:
+    """Weigh the evidence of all groups of all traits."""
+    risk = risk_sets(failed)
+    traits = [trait for trait in failed.traits if trait.values]
+    if not traits:
+        none = np.zeros(0, dtype=np.int64)
+        return Asked(devices=none, failures=none, log_evidence=np.zeros(0))
+    return Asked(
+        devices=np.concatenate([_distinct(failed, trait) for trait in traits]),
+        failures=np.concatenate([_failed(risk, trait) for trait in traits]),
+        log_evidence=np.concatenate([log_evidence(risk, trait) for trait in traits]),
+    )
+
+
+def flagged(asked: Sequence[Asked], *, false_share: float = FALSE_SHARE) -> list[BoolArray]:
+    """Choose the groups that stand out among all that are looked at together."""
+    devices = np.concatenate([a.devices for a in asked])
+    failures = np.concatenate([a.failures for a in asked])
+    evidence = np.concatenate([a.log_evidence for a in asked])
+    # Who counts as a question is settled by size alone: by failures it would favour the unlucky.
+    is_question = devices >= DEVICES_MIN
+    chosen = np.zeros(len(devices), dtype=np.bool_)
+    counted = np.where(failures >= FAILURES_MIN, evidence, -np.inf)
+    chosen[is_question] = stands_out(counted[is_question], false_share=false_share)
+    return np.split(chosen, np.cumsum([len(a.devices) for a in asked])[:-1])
+
+
 def judge(watches: Sequence[Watch], *, false_share: float = FALSE_SHARE) -> list[Standing]:
     """Judge all groups of all failure modes together, as they are looked at together."""
-    found = [standing for watch in watches for standing in _standings(watch)]
-    # Who counts as a question is settled by size alone: by failures it would favour the unlucky.
-    asked = [i for i, s in enumerate(found) if s.devices >= DEVICES_MIN]
-    evidence = np.array(
-        [found[i].log_evidence if found[i].failures >= FAILURES_MIN else -np.inf for i in asked]
-    )
-    if not asked:
-        return found
-    for i, is_flagged in zip(asked, stands_out(evidence, false_share=false_share), strict=True):
-        found[i] = replace(found[i], is_flagged=bool(is_flagged))
-    return found
+    if not watches:
+        return []
+    asked = [ask(watch.failed) for watch in watches]
+    return [
+        standing
+        for watch, question, chosen in zip(
+            watches, asked, flagged(asked, false_share=false_share), strict=True
+        )
+        for standing in _standings(watch, question, chosen)
+    ]
 
 
-def _standings(watch: Watch) -> list[Standing]:
+def _standings(watch: Watch, asked: Asked, chosen: BoolArray) -> list[Standing]:
+    """Put the numbers that people read beside the decision."""
     failed, detected = watch.failed, watch.detected
     risk, bands, sign_bands = risk_sets(failed), bands_of(failed), bands_of(detected)
     made: list[Standing] = []
-    for trait, sign_trait in zip(failed.traits, detected.traits, strict=True):
+    for trait in failed.traits:
         if not trait.values:
             continue
-        counts, signs = count(failed, trait, bands), count(detected, sign_trait, sign_bands)
+        counts = count(failed, trait, bands)
+        signs = count(detected, _same(detected, trait), sign_bands)
+        since = _since(failed, risk, trait)
+        rows = slice(len(made), len(made) + len(trait.values))
         tally = _Tally(
-            devices=_distinct(failed, trait),
+            asked=asked.part(rows.start, rows.stop),
+            chosen=chosen[rows],
+            since=since,
             well=np.bincount(
                 trait.code[failed.goes_on & ~failed.has_failed & (trait.code >= 0)],
                 minlength=len(trait.values),
@@ -107,37 +156,38 @@ def _standings(watch: Watch) -> list[Standing]:
             signs=signs,
             sign_ratios=rate_ratios(signs),
         )
-        evidence = log_evidence(risk, trait)
-        since = _since(failed, risk, trait)
         made += [
-            tally.standing(
-                Group(mode=watch.mode, trait=trait.name, value=value),
-                place,
-                log_evidence=float(evidence[place]),
-                since_day=since[place],
-            )
+            tally.standing(Group(mode=watch.mode, trait=trait.name, value=value), place)
             for place, value in enumerate(trait.values)
         ]
     return made
+
+
+def _same(lives: Lives, trait: Trait) -> Trait:
+    """Number the same groups alike where a device may have been left out of one of two views."""
+    found = next(t for t in lives.traits if t.name == trait.name)
+    places = {value: place for place, value in enumerate(trait.values)}
+    renamed = np.array([*(places.get(value, -1) for value in found.values), -1])
+    return Trait(name=trait.name, values=trait.values, code=renamed[found.code])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tally:
     """All groups of one trait."""
 
-    devices: IntArray
+    asked: Asked
+    chosen: BoolArray
+    since: Sequence[float | None]
     well: IntArray
     counts: Counts
     ratios: Ratios
     signs: Counts
     sign_ratios: Ratios
 
-    def standing(
-        self, group: Group, place: int, *, log_evidence: float, since_day: float | None
-    ) -> Standing:
+    def standing(self, group: Group, place: int) -> Standing:
         return Standing(
             group=group,
-            devices=int(self.devices[place]),
+            devices=int(self.asked.devices[place]),
             well=int(self.well[place]),
             failures=int(self.counts.compared[place]),
             expected=float(self.counts.expected[place]),
@@ -147,9 +197,16 @@ class _Tally:
             ratio_low=float(self.ratios.low[place]),
             ratio_high=float(self.ratios.high[place]),
             signs_low=float(self.sign_ratios.low[place]),
-            log_evidence=log_evidence,
-            since_day=since_day,
+            log_evidence=float(self.asked.log_evidence[place]),
+            since_day=self.since[place],
+            is_flagged=bool(self.chosen[place]),
         )
+
+
+def _failed(risk: RiskSets, trait: Trait) -> IntArray:
+    """Count each group's failures at ages at which others were watched."""
+    of_group, is_own = risk.of_groups(trait)
+    return np.asarray((is_own & (of_group < risk.at_risk)).sum(axis=1))
 
 
 def _distinct(lives: Lives, trait: Trait) -> IntArray:

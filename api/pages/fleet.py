@@ -37,6 +37,9 @@ def fleet(  # noqa: PLR0913, PLR0917 - each is one query parameter
         needy, total = store.needs_us(connection, wanted, now=now)
         learning = store.learning(connection)
         intake = store.intake(connection)
+        issues = store.emerging_issues(
+            connection, product=product or None, states=("flagged", "watched")
+        )
         tickets = store.tickets(connection, TicketFilter(limit=_RECENT_TICKETS), person=person)
         sparks = store.health_sparks(
             connection, [(p.device_id, p.failure_mode, p.event_now) for p in needy if p.event_now]
@@ -53,6 +56,8 @@ def fleet(  # noqa: PLR0913, PLR0917 - each is one query parameter
         learning=learning,
         intake=intake,
         tickets=tickets,
+        flagged=[i for i in issues if i.state == "flagged"],
+        watched=[i for i in issues if i.state == "watched"],
         products=products,
         q=q,
         level=level,

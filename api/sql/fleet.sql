@@ -84,6 +84,21 @@ where (part.level in ('act', 'plan', 'watch') or part.ticket_id is not null)
     and (%(q)s::text is null or concat_ws(' ', d.name, d.serial, d.owner, d.city, d.lot, d.firmware, part.title)
         ilike %(q)s);
 
+-- name: emerging_issues
+-- Groups that fail more often than others of the same age: flagged ones first, then by evidence.
+select i.id, p.name as product, p.title as product_title, i.failure_mode,
+    coalesce((select mode ->> 'title' from jsonb_array_elements(p.sheet -> 'failure_modes') as m (mode)
+        where mode ->> 'name' = i.failure_mode), i.failure_mode) as failure_mode_title,
+    i.trait, i.value, i.state, i.reason, i.state_since, i.flagged_at, i.devices, i.well, i.failures, i.expected,
+    i.signs, i.expected_signs, i.ratio, i.ratio_low, i.ratio_high, i.since, i.looked_through, i.shared_with,
+    array(select said ->> 'text' from jsonb_array_elements(i.sentences) with ordinality as s (said, place)
+        order by place) as sentences
+from anomaly.emerging_issue i
+join gateway.product p on p.id = i.product_id
+where i.state = any(%(states)s) and (%(product)s::text is null or p.name = %(product)s)
+order by array_position(array['flagged', 'watched', 'cleared'], i.state), i.log_evidence desc, i.id
+limit %(limit)s;
+
 -- name: learning
 -- Products none of whose devices is judged yet: how long they have been watched, of how long it takes.
 select p.name, p.title, (p.sheet ->> 'learning')::interval as learning,
