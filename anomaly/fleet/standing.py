@@ -212,6 +212,8 @@ def _failed(risk: RiskSets, trait: Trait) -> IntArray:
 def _distinct(lives: Lives, trait: Trait) -> IntArray:
     """Count the devices of each group; one may have several stretches of life in it."""
     known = trait.code >= 0
+    if np.all(np.diff(lives.device) > 0):  # one stretch each: no need to sort
+        return np.bincount(trait.code[known], minlength=len(trait.values))
     span = int(lives.device.max(initial=0)) + 1
     members = np.unique(trait.code[known] * span + lives.device[known])
     return np.bincount(members // span, minlength=len(trait.values))

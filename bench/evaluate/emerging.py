@@ -29,6 +29,12 @@ _ENTRY_DAYS = 1000.0
 """Span over which groups begin to be delivered, and …"""
 _DELIVERY_DAYS = 365.0
 """… over which each is delivered."""
+NOTES = (
+    "Emerging issues: bad is a whole-life rate ratio of at least 10 and at least 10 failures; a flag is false"
+    " where the group fails at most 1.5 times as often as others at the ages that it had when it was flagged.",
+    "Emerging issues, planted: drawn drives with ten times the hazard, delivered as a group; null: labels dealt"
+    " out anew.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

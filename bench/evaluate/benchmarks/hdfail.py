@@ -1,7 +1,7 @@
 """`forecare evaluate hdfail`: lives of hard drives from brand, type and temperature."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from anomaly.judge.calibration import (
     reliability,
 )
 from anomaly.judge.ranking import c_index
-from anomaly.learn.age import Age
+from anomaly.learn.age import US_PER_HOUR, Age
 from anomaly.learn.frame import GROUPS, Frame, Group, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel, fit_mode_model
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.records import FloatArray
-from bench.evaluate import foresee
+from bench.evaluate import emerging, foresee
 from bench.evaluate.readers.hdfail import read
 from bench.evaluate.report import Report, common_options, deliver
 
@@ -41,30 +41,43 @@ def command(data: Path, seeds: tuple[int, ...], *, as_json: bool, folder: Path) 
 
     Learned from three quarters of the drives, judged on the others as they were an hour old: who fails
     sooner (C-index), and whether the chance of having failed at several ages is true (Brier score with
-    censoring weights, deciles).
+    censoring weights, deciles). Then all of them are replayed in time: how early a bad brand or type is
+    flagged, and how many good ones are.
     """
     started = time.monotonic()
     catalog, histories = read(data)
     runs = [_run(catalog, histories, seed=seed) for seed in seeds]
+    groups = emerging_issues(histories, seeds=seeds)
     found = foresee.over_seeds([run["figures"] for run in runs])
     report = Report(
         name="hdfail",
-        figures={**found, **emerging_figures(catalog, histories)},
+        figures={
+            **found,
+            **{f"emerging_{name}": value for name, value in groups["summary"].items()},
+        },
         controls={
             name: foresee.over_seeds([run["controls"][name] for run in runs])
             for name in runs[0]["controls"]
         },
         seeds=seeds,
         seconds=time.monotonic() - started,
-        details={"per_seed": runs},
-        notes=("Judged at an age of one hour: whatever a life told later was not known.",),
+        details={"per_seed": runs, "emerging": groups},
+        notes=(
+            "Judged at an age of one hour: whatever a life told later was not known.",
+            *emerging.NOTES,
+        ),
     )
     deliver(report, as_json=as_json, folder=folder)
 
 
-def emerging_figures(catalog: Catalog, histories: Sequence[History]) -> Mapping[str, Any]:  # noqa: ARG001 - the fleet layer's place
-    """Return what the fleet layer finds on the same drives: figures to show beside the others."""
-    return {}
+def emerging_issues(histories: Sequence[History], *, seeds: Sequence[int]) -> dict[str, Any]:
+    """Replay all drives in time and see which brands and types the fleet layer flags, and when."""
+    return emerging.emerging(
+        np.array([(h.until_us - h.begins_us) / US_PER_HOUR / 24 for h in histories]),
+        np.array([len(h.failure_us) > 0 for h in histories]),
+        {name: [h.traits[name] for h in histories] for name in ("brand", "type")},
+        seeds=seeds,
+    )
 
 
 def _run(catalog: Catalog, histories: Sequence[History], *, seed: int) -> dict[str, Any]:
