@@ -30,10 +30,14 @@ _ENTRY_DAYS = 1000.0
 _DELIVERY_DAYS = 365.0
 """… over which each is delivered."""
 NOTES = (
-    "Emerging issues: bad is a whole-life rate ratio of at least 10 and at least 10 failures; a flag is false"
-    " where the group fails at most 1.5 times as often as others at the ages that it had when it was flagged.",
-    "Emerging issues, planted: drawn drives with ten times the hazard, delivered as a group; null: labels dealt"
-    " out anew.",
+    (
+        "Emerging issues: bad is a whole-life rate ratio of at least 10 and at least 10 failures; a flag is false"
+        " where the group fails at most 1.5 times as often as others at the ages that it had when it was flagged."
+    ),
+    (
+        "Emerging issues, planted: drawn drives with ten times the hazard, delivered as a group; null: labels dealt"
+        " out anew."
+    ),
 )
 
 
@@ -64,6 +68,7 @@ def emerging(
     labels: Mapping[str, Sequence[str]],
     *,
     seeds: Sequence[int],
+    planted_sizes: Sequence[int] = PLANTED_SIZES,
 ) -> dict[str, Any]:
     """Measure the emerging-issue rule on a recording of lives.
 
@@ -75,6 +80,8 @@ def emerging(
     labels : mapping of str to sequence of str
         Per trait (brand, model) its value per device; the last trait is the one that is delivered as a
         group where entries are staggered.
+    planted_sizes : sequence of int
+        Devices in each group that is given `BAD` times the hazard.
     seeds : sequence of int
         Of the dates of delivery, the planted groups and the dealt labels.
 
@@ -91,7 +98,7 @@ def emerging(
     for seed in seeds:
         rng = np.random.default_rng([seed, 15])
         real[f"staggered, seed {seed}"] = _real(record, _deliveries(rng, traits[-1]))
-        planted += _planted(record, rng, seed=seed)
+        planted += _planted(record, rng, seed=seed, sizes=planted_sizes)
         nulls.append(_null(record, rng, seed=seed))
     return {
         "summary": _summary(real, planted, nulls),
@@ -205,12 +212,14 @@ def _ratio_until(lives: Lives, trait: Trait, place: int, flag: Flag) -> float:
     return round(float(ratios.middle[place]), 2)
 
 
-def _planted(record: _Recording, rng: np.random.Generator, *, seed: int) -> list[dict[str, Any]]:
+def _planted(
+    record: _Recording, rng: np.random.Generator, *, seed: int, sizes: Sequence[int]
+) -> list[dict[str, Any]]:
     """Give drawn groups ten times the hazard and see how many of their failures it takes."""
-    chosen = rng.permutation(len(record.days))[: sum(PLANTED_SIZES)]
+    chosen = rng.permutation(len(record.days))[: sum(sizes)]
     batch = np.full(len(record.days), -1)
-    batch[chosen] = np.repeat(np.arange(len(PLANTED_SIZES)), PLANTED_SIZES)
-    trait = Trait(name="batch", values=tuple(f"P{size}" for size in PLANTED_SIZES), code=batch)
+    batch[chosen] = np.repeat(np.arange(len(sizes)), sizes)
+    trait = Trait(name="batch", values=tuple(f"P{size}" for size in sizes), code=batch)
     days, failed = with_more_failures(record.days, record.has_failed, batch >= 0, rng, times=BAD)
     born = np.where(batch < 0, _deliveries(rng, record.traits[-1]), _deliveries(rng, trait))
     worse = _Recording(days=days, has_failed=failed, traits=(*record.traits, trait))
@@ -223,7 +232,7 @@ def _planted(record: _Recording, rng: np.random.Generator, *, seed: int) -> list
         made.append(
             {
                 "seed": seed,
-                "devices": PLANTED_SIZES[place],
+                "devices": sizes[place],
                 "failures": int((failed & (batch == place)).sum()),
                 "ratio": round(float(ratios.middle[place]), 2),
                 "flagged_at_failure": flag.failures if flag else None,
