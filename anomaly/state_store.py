@@ -90,7 +90,8 @@ def claim_states(
     by_id = {progress.device_id: progress for progress in devices}
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(_queries["claim_states"], {"ids": list(by_id)}).fetchall()
-    layouts = _other_layouts(connection, kind, {row[2] for row in rows if row[3] is not None})
+    others = {row[2] for row in rows if row[3] is not None} - {kind.id}
+    layouts = read_layouts(connection, sorted(others))
     singles: list[Single] = []
     packed_rows: dict[int, list[tuple[DeviceProgress, bytes, Rest | None]]] = {}
     for device_id, baseline_id, layout_id, numbers, state in rows:
@@ -162,11 +163,11 @@ def _begin(
     return found
 
 
-def _other_layouts(connection: Connection, kind: LayoutRow, ids: set[int]) -> Mapping[int, Names]:
-    others = sorted(ids - {kind.id})
-    if not others:
+def read_layouts(connection: Connection, ids: Sequence[int]) -> Mapping[int, Names]:
+    """Read what the places of arrays stand for, by number."""
+    if not ids:
         return {}
-    rows = connection.execute(_queries["layouts"], {"ids": others}).fetchall()
+    rows = connection.execute(_queries["layouts"], {"ids": list(ids)}).fetchall()
     return {
         row[0]: Names(
             measured=tuple(row[1]), watched=tuple(row[2]), conditions=tuple(row[3]), modes=tuple(row[4])

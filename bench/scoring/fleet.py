@@ -103,7 +103,6 @@ class Fleet:
             learning_us=self.product.learning // US,
         )
         advance(yard, state, samples, through_us=BEGINS_US)
-        state.through_us = BEGINS_US - 1
         return state
 
     def states(self) -> PackedStates:

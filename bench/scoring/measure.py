@@ -44,6 +44,14 @@ class Cost:
     """Of all processes of the server."""
     wall_s: float = 0.0
 
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            samples=self.samples + other.samples,
+            scorer_s=self.scorer_s + other.scorer_s,
+            database_s=self.database_s + other.database_s,
+            wall_s=self.wall_s + other.wall_s,
+        )
+
     @property
     def us(self) -> float:
         """Processor time per sample, microseconds."""
@@ -111,23 +119,28 @@ def _score_alone(fleet: Fleet, samples: FleetSamples, minutes: int) -> None:
 # --- with a database ------------------------------------------------------------------------------
 
 
-def deliver(instance: Instance, fleet: Fleet, minutes: int) -> None:
-    """Register a fleet, learned; store a stretch of its samples in the order in which they would come."""
+def let_in(instance: Instance, fleet: Fleet) -> IntArray:
+    """Register a fleet whose devices have been learned; return the devices' numbers."""
     _register(instance, fleet)
     ids = device_ids(instance.pool, fleet.name, device_names(fleet.name, fleet.devices))
     with instance.pool.connection() as connection:
         _let_begin(connection, fleet, ids)
+    return ids
+
+
+def bring(instance: Instance, fleet: Fleet, ids: IntArray, *, first: int, minutes: int) -> None:
+    """Store a stretch of a fleet's samples in the order in which they would come."""
     block = max(1, _ROWS_AT_ONCE // fleet.devices)
-    for first in range(0, minutes, block):
+    for begin in range(first, first + minutes, block):
         with instance.pool.connection() as connection:
-            _store(connection, fleet, ids, first, min(block, minutes - first))
+            _store(connection, fleet, ids, begin, min(block, first + minutes - begin))
     with instance.pool.connection() as connection:
         save_progress(
             connection,
             DeviceSpans(
                 device_ids=np.sort(ids),
-                oldest_ms=np.full(len(ids), BEGINS_US // 1000),
-                through_ms=np.full(len(ids), through_us(minutes) // 1000),
+                oldest_ms=np.full(len(ids), (BEGINS_US + first * MINUTE_US) // 1000),
+                through_ms=np.full(len(ids), through_us(first + minutes) // 1000),
                 samples=np.full(len(ids), minutes),
             ),
             now=wall_now(),

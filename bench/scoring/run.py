@@ -7,56 +7,70 @@ from typing import Any
 from rich.console import Console
 
 from bench.ingest.figures import ratio
-from bench.ingest.instance import own_instance
+from bench.ingest.instance import Instance, own_instance
 from bench.ingest.machine import machine_facts, versions
 from bench.scoring.fleet import Fleet
-from bench.scoring.measure import METRICS, Cost, deliver, measure_alone, on_one_core, score_stored
+from bench.scoring.measure import (
+    METRICS,
+    Cost,
+    bring,
+    let_in,
+    measure_alone,
+    on_one_core,
+    score_stored,
+)
 from bench.scoring.trees import NoTreesError, TreesCost, measure_trees
 from core.clock import monotonic_s, wall_now
 from core.settings import Settings
 
 _INSTANCE = "bench-scoring"
-_WARM = Fleet("bench_pump_warm", 50)
+
+
+ROUND_MINUTES = 180
+"""New samples of each device in a round: three windows and a forecast, whatever the fleet's size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """A fleet and how many minutes of it are scored."""
+    """A fleet, and how many rounds of it are scored: more of a small one, so that it can be measured."""
 
     devices: int
-    minutes: int
+    rounds: int
 
     @property
     def fleet(self) -> Fleet:
         return Fleet(f"bench_pump_{self.devices}", self.devices)
 
+    @property
+    def minutes(self) -> int:
+        return self.rounds * ROUND_MINUTES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringOrder:
-    """What to measure. A window is whole when the sample after it has come, so stretches end on one."""
+    """What to measure."""
 
     main: Stretch
     growth: Sequence[Stretch]
-    """Smaller fleets have longer stretches, so that there is something to measure."""
     trees_rows: int
     repeats: int
     is_quick: bool = False
 
 
 FULL = ScoringOrder(
-    main=Stretch(devices=10_000, minutes=361),
+    main=Stretch(devices=10_000, rounds=2),
     growth=(
-        Stretch(devices=100, minutes=7_201),
-        Stretch(devices=1_000, minutes=1_441),
-        Stretch(devices=100_000, minutes=121),
+        Stretch(devices=100, rounds=40),
+        Stretch(devices=1_000, rounds=8),
+        Stretch(devices=100_000, rounds=1),
     ),
     trees_rows=60_000,
     repeats=3,
 )
 QUICK = ScoringOrder(
-    main=Stretch(devices=10_000, minutes=121),
-    growth=(Stretch(devices=100, minutes=2_401), Stretch(devices=1_000, minutes=361)),
-    trees_rows=30_000,
+    main=Stretch(devices=10_000, rounds=1),
+    growth=(Stretch(devices=100, rounds=20), Stretch(devices=1_000, rounds=3)),
+    trees_rows=20_000,
     repeats=2,
     is_quick=True,
 )
@@ -67,20 +81,16 @@ def run_scoring(settings: Settings, order: ScoringOrder, *, console: Console) ->
     began_s = monotonic_s()
     fleet = order.main.fleet
     with console.status("the scorer and the bare arithmetic, from arrays"):
-        alone, bare = measure_alone(fleet, order.main.minutes, repeats=order.repeats)
+        alone, bare = measure_alone(fleet, order.main.minutes + 1, repeats=order.repeats)
     with console.status("river's half-space trees (installed the first time)"):
         trees = _trees(settings, fleet, order.trees_rows)
     with own_instance(settings, _INSTANCE, console=console) as instance:
         found_versions, machine = versions(instance), machine_facts(instance.settings.runtime_path)
-        deliver(instance, _WARM, 361)
-        points: list[tuple[Stretch, Cost]] = []
-        with on_one_core(instance):
-            score_stored(instance, _WARM)
-        for stretch in sorted((order.main, *order.growth), key=lambda s: s.devices):
-            with console.status(f"{stretch.devices:,} devices, {stretch.minutes - 1:,} minutes"):
-                deliver(instance, stretch.fleet, stretch.minutes)
-                with on_one_core(instance):
-                    points.append((stretch, score_stored(instance, stretch.fleet)))
+        _score_rounds(instance, Stretch(devices=50, rounds=3), console=console)  # warms up
+        points = [
+            (stretch, _score_rounds(instance, stretch, console=console))
+            for stretch in sorted((order.main, *order.growth), key=lambda s: s.devices)
+        ]
     stored = next(cost for stretch, cost in points if stretch == order.main)
     return {
         "at": wall_now().isoformat(timespec="seconds"),
@@ -93,6 +103,21 @@ def run_scoring(settings: Settings, order: ScoringOrder, *, console: Console) ->
         "growth_worst": _worst([cost for _, cost in points]),
         "seconds": round(monotonic_s() - began_s, 1),
     }
+
+
+def _score_rounds(instance: Instance, stretch: Stretch, *, console: Console) -> Cost:
+    """Let samples come round by round, and score each."""
+    fleet, total = stretch.fleet, Cost(samples=0, scorer_s=0.0)
+    with console.status(f"{stretch.devices:,} devices, {stretch.rounds} rounds"):
+        ids = let_in(instance, fleet)
+        for number in range(stretch.rounds):
+            # A window is whole when the sample after it has come.
+            first = number * ROUND_MINUTES + (number > 0)
+            minutes = ROUND_MINUTES + (number == 0)
+            bring(instance, fleet, ids, first=first, minutes=minutes)
+            with on_one_core(instance):
+                total += score_stored(instance, fleet)
+    return total
 
 
 def _trees(settings: Settings, fleet: Fleet, rows: int) -> TreesCost | str:
@@ -108,7 +133,7 @@ def _headline(
     known = None if isinstance(trees, str) else trees
     return {
         "devices": stretch.devices,
-        "minutes": stretch.minutes - 1,
+        "minutes": stretch.minutes,
         "samples_per_s": round(stored.per_s),
         "wall_samples_per_s": round(stored.samples / stored.wall_s),
         "us_per_sample": round(stored.us, 3),
@@ -131,7 +156,7 @@ def _headline(
 def _point(stretch: Stretch, cost: Cost, *, base: Cost) -> Mapping[str, Any]:
     return {
         "devices": stretch.devices,
-        "minutes": stretch.minutes - 1,
+        "minutes": stretch.minutes,
         "samples": cost.samples,
         "us_per_sample": round(cost.us, 3),
         "scorer_us_per_sample": round(1e6 * cost.scorer_s / cost.samples, 3),

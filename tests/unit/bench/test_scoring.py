@@ -67,8 +67,9 @@ def test_the_bare_arithmetic_raises_what_jumps():
 
 
 def test_cost_is_the_time_of_scorer_and_database_together():
-    cost = Cost(samples=1_000_000, scorer_s=0.5, database_s=1.5, wall_s=9)
+    half = Cost(samples=500_000, scorer_s=0.25, database_s=0.75, wall_s=4.5)
 
+    cost = half + half
     assert cost.us == 2
     assert cost.per_s == 500_000
 

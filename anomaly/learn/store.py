@@ -1,0 +1,212 @@
+"""Fills histories from the database: what the learned layer reads in production. Never commits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from psycopg import sql
+
+from anomaly.binary import POSTGRES_EPOCH_US
+from anomaly.evidence import instant
+from anomaly.learn.history import Catalog, History
+from anomaly.learn.labels import ReportedFault, labels_of
+from anomaly.packed import Names
+from anomaly.records import FloatArray, IntArray, ServiceEvent
+from anomaly.state_store import read_layouts
+from anomaly.store import read_services, to_us
+from core.errors import NotFoundError
+from core.pool import Connection
+from core.sql import Queries
+
+_queries = Queries("anomaly")
+DEVICES_PER_READ = 100
+"""Of which the windows are read with one query: some ten megabytes a device and year of hourly ones at most."""
+
+
+def read_history(
+    connection: Connection, catalog: Catalog, device_id: int, *, until_us: int | None = None
+) -> History:
+    """Read what is known of one device, up to an instant if given.
+
+    Raises
+    ------
+    NotFoundError
+        If the device has sent nothing.
+    """
+    found = read_histories(connection, catalog, [device_id], until_us=until_us)
+    if not found:
+        raise NotFoundError(
+            f"device {device_id} has sent nothing yet", hint="`forecare device list` shows who has"
+        )
+    return found[0]
+
+
+def read_histories(
+    connection: Connection,
+    catalog: Catalog,
+    device_ids: Sequence[int],
+    *,
+    until_us: int | None = None,
+) -> list[History]:
+    """Read what is known of some devices, in their order; those that have sent nothing are left out.
+
+    Values and health are those of `anomaly.window`: windows that were scored, with the precision that is
+    stored. A finding counts from when it was made; what came later than `until_us` is not known.
+    """
+    found: list[History] = []
+    for start in range(0, len(device_ids), DEVICES_PER_READ):
+        some = device_ids[start : start + DEVICES_PER_READ]
+        facts = _read_facts(connection, catalog, some, until_us)
+        found += [_history(catalog, facts, life) for life in facts.lives]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Life:
+    device_id: int
+    name: str
+    begins_us: int
+    first_us: int
+    until_us: int
+    traits: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Some windows of a device that were written with the same layout."""
+
+    names: Names
+    at_us: IntArray
+    observed: FloatArray
+    health: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """By device."""
+
+    lives: Sequence[_Life]
+    blocks: Mapping[int, Sequence[_Block]]
+    findings: Mapping[int, Sequence[ServiceEvent]]
+    faults: Mapping[int, Sequence[ReportedFault]]
+    events: Mapping[int, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
+    """Instant, place in `Catalog.codes`, code."""
+
+
+def _read_facts(
+    connection: Connection, catalog: Catalog, device_ids: Sequence[int], until_us: int | None
+) -> _Facts:
+    lives = _read_lives(connection, device_ids, until_us)
+    until = instant(max((life.until_us for life in lives), default=0))
+    key = {"ids": [life.device_id for life in lives], "until": until}
+    faults: dict[int, list[ReportedFault]] = {}
+    for device_id, mode, at in connection.execute(_queries["reported_faults"], key):
+        fault = ReportedFault(failure_mode=mode, at_us=to_us(at))
+        faults.setdefault(device_id, []).append(fault)
+    return _Facts(
+        lives=lives,
+        blocks=_read_blocks(connection, key),
+        findings=read_services(connection, device_ids=[life.device_id for life in lives]),
+        faults=faults,
+        events=_read_events(connection, catalog, key),
+    )
+
+
+def _read_lives(
+    connection: Connection, device_ids: Sequence[int], until_us: int | None
+) -> list[_Life]:
+    rows = connection.execute(_queries["lives"], {"ids": list(device_ids)}).fetchall()
+    by_id = {}
+    for device_id, name, delivered_at, first_at, through_at, lot, firmware, city in rows:
+        first, through = to_us(first_at), to_us(through_at)
+        traits = {"lot": lot, "firmware": firmware, "site": city}
+        by_id[device_id] = _Life(
+            device_id=device_id,
+            name=name,
+            begins_us=first if delivered_at is None else min(first, to_us(delivered_at)),
+            first_us=first,
+            until_us=through if until_us is None else min(through, until_us),
+            traits={key: value for key, value in traits.items() if value},
+        )
+    return [by_id[device_id] for device_id in device_ids if device_id in by_id]
+
+
+def _read_blocks(connection: Connection, key: Mapping[str, object]) -> dict[int, list[_Block]]:
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(_queries["window_blocks"], key).fetchall()
+    layouts = read_layouts(connection, sorted({row[1] for row in rows}))
+    found: dict[int, list[_Block]] = {}
+    for device_id, layout_id, at, observed, health in rows:
+        names = layouts[layout_id]
+        at_us = np.frombuffer(at, dtype=">i8").astype(np.int64) + POSTGRES_EPOCH_US
+        block = _Block(
+            names=names,
+            at_us=at_us,
+            observed=_arrays(observed, rows=len(at_us), width=len(names.measured)),
+            health=_arrays(health, rows=len(at_us), width=len(names.modes)),
+        )
+        found.setdefault(device_id, []).append(block)
+    return found
+
+
+def _arrays(block: bytes, *, rows: int, width: int) -> FloatArray:
+    """Take apart arrays of real in their binary form: five numbers of a head, then length and value."""
+    if not width:
+        return np.empty((rows, 0))
+    item = np.dtype([("size", ">i4"), ("value", ">f4")])
+    record = np.dtype([("head", ">i4", (5,)), ("items", item, (width,))])
+    return np.frombuffer(block, dtype=record)["items"]["value"].astype(np.float64)
+
+
+def _read_events(
+    connection: Connection, catalog: Catalog, key: Mapping[str, object]
+) -> dict[int, list[tuple[int, int, int]]]:
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    for place, metric in enumerate(catalog.codes):
+        query = sql.SQL(_queries["codes"]).format(
+            metric=sql.Identifier(metric), table=sql.Identifier(catalog.product.name)
+        )
+        for device_id, at, code in connection.execute(query, key):
+            found.setdefault(device_id, []).append((to_us(at), place, code))
+    return found
+
+
+def _history(catalog: Catalog, facts: _Facts, life: _Life) -> History:
+    blocks = facts.blocks.get(life.device_id, ())
+    at_us = np.concatenate([np.empty(0, dtype=np.int64), *(block.at_us for block in blocks)])
+    order = np.argsort(at_us, kind="stable")
+    order = order[at_us[order] <= life.until_us]
+    values = [_columns(block.observed, block.names.measured, catalog.metrics) for block in blocks]
+    health = [_columns(block.health, block.names.modes, catalog.modes) for block in blocks]
+    labels = labels_of(
+        catalog,
+        findings=[f for f in facts.findings.get(life.device_id, ()) if f.found_us <= life.until_us],
+        faults=[f for f in facts.faults.get(life.device_id, ()) if f.at_us <= life.until_us],
+    )
+    events = sorted(e for e in facts.events.get(life.device_id, ()) if e[0] <= life.until_us)
+    columns = np.array(events, dtype=np.int64).reshape(-1, 3)
+    return History(
+        device=life.name,
+        begins_us=life.begins_us,
+        until_us=life.until_us,
+        watched_from_us=life.first_us,
+        at_us=at_us[order],
+        values=np.concatenate([np.empty((0, len(catalog.metrics))), *values])[order],
+        health=np.concatenate([np.empty((0, len(catalog.modes))), *health])[order],
+        event_us=columns[:, 0],
+        event_metric=columns[:, 1],
+        event_code=columns[:, 2],
+        service_us=labels.service_us,
+        service_component=labels.service_component,
+        failure_us=labels.failure_us,
+        failure_mode=labels.failure_mode,
+        traits=life.traits,
+    )
+
+
+def _columns(table: FloatArray, names: Sequence[str], wanted: Sequence[str]) -> FloatArray:
+    """Put columns into another order; NaN for those that there were not."""
+    place = {name: i for i, name in enumerate(names)}
+    blank = np.full(len(table), np.nan)
+    columns = [table[:, place[name]] if name in place else blank for name in wanted]
+    return np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
