@@ -120,14 +120,28 @@ class LeftOut:
     """Estimates from nothing but the age: what they must beat."""
 
 
-def fit_life(frame: Frame, outcome: Outcome, *, seeds: Sequence[int]) -> Life | None:
-    """Learn remaining life; None with fewer than `LIVES_MIN` lives that ended in a failure."""
-    fitted = fit_and_judge(frame, outcome, seeds=seeds)
+def fit_life(
+    frame: Frame, outcome: Outcome, *, seeds: Sequence[int], horizon_hours: float = np.inf
+) -> Life | None:
+    """Learn remaining life; None with fewer than `LIVES_MIN` lives that ended in a failure.
+
+    Parameters
+    ----------
+    frame : Frame
+        With the features of `GROUPS`.
+    outcome : Outcome
+        Of the same rows.
+    seeds : sequence of int
+        Members are averaged over them; the first one draws the folds.
+    horizon_hours : float
+        Lives beyond it need not be told apart, even where they could be.
+    """
+    fitted = fit_and_judge(frame, outcome, seeds=seeds, horizon_hours=horizon_hours)
     return None if fitted is None else fitted[0]
 
 
 def fit_and_judge(
-    frame: Frame, outcome: Outcome, *, seeds: Sequence[int]
+    frame: Frame, outcome: Outcome, *, seeds: Sequence[int], horizon_hours: float = np.inf
 ) -> tuple[Life, LeftOut] | None:
     """As `fit_life`, and return the estimates for devices left out with it."""
     rows = np.flatnonzero(outcome.has_failed)
@@ -141,7 +155,7 @@ def fit_and_judge(
     )  # fmt: skip
     fold = _folds(lives.device, seed=seeds[0])
     strengths = _choose_strengths(lives, fold, seed=seeds[0])
-    cap = _choose_cap(lives, fold, strengths, seed=seeds[0])
+    cap = min(_choose_cap(lives, fold, strengths, seed=seeds[0]), horizon_hours)
     raws = [
         _left_out(way, lives, fold, names=frame.names, cap=cap, strengths=strengths, seed=seeds[0])
         for way in WAYS

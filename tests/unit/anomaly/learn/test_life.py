@@ -1,0 +1,134 @@
+"""Remaining life, learned from devices that were watched until they failed."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from anomaly.learn.frame import Frame
+from anomaly.learn.kernel import fit_kernel
+from anomaly.learn.life import Life, Memory, fit_and_judge, fit_life, follow
+from anomaly.learn.members import Ages
+from anomaly.learn.outcome import Outcome
+from anomaly.learn.packed import Packed
+from tests.unit.anomaly.learn.test_frame import HOUR
+
+
+def worn_out(rng: np.random.Generator, devices: int) -> tuple[Frame, Outcome]:
+    """Lives of 30 to 90 hours; wear shows in the second feature, the third is noise."""
+    parts, left = [], []
+    for device in range(devices):
+        whole = int(rng.integers(30, 90))
+        age = np.arange(1.0, whole)
+        wear = (age / whole) ** 2 + 0.03 * rng.normal(size=len(age))
+        noise = rng.normal(size=len(age))
+        parts.append((np.full(len(age), device), np.stack([age, wear, noise], axis=1)))
+        left.append(whole - age)
+    x = np.concatenate([part for _, part in parts])
+    frame = Frame(
+        device=np.concatenate([device for device, _ in parts]),
+        at_us=(x[:, 0] * HOUR).astype(np.int64), x=x, names=("age_hours", "wear", "noise"),
+    )  # fmt: skip
+    hours = np.concatenate(left)
+    return frame, Outcome(hours=hours, has_failed=np.ones(len(hours), dtype=np.bool_))
+
+
+def test_wear_tells_more_than_the_age_and_the_intervals_hold() -> None:
+    rng = np.random.default_rng(1)
+    life = fit_life(*worn_out(rng, 40), seeds=(0,))
+    frame, outcome = worn_out(rng, 40)
+
+    assert life is not None
+    said = life.predict(frame)
+    low, high = life.errors.interval(said, 0.9)
+    held = (low <= outcome.hours) & (outcome.hours <= high)
+    late = outcome.hours < 20
+    assert np.sqrt(np.mean((said - outcome.hours)[late] ** 2)) < 4
+    assert life.rmse_hours < 0.6 * life.rmse_age_hours
+    assert held.mean() == pytest.approx(0.9, abs=0.06)
+    assert np.all(np.diff(life.quantiles(said), axis=1) >= 0)
+
+
+def test_what_was_learned_predicts_the_same_after_storage_and_in_any_batch() -> None:
+    rng = np.random.default_rng(2)
+    life = fit_life(*worn_out(rng, 12), seeds=(0, 1))
+    frame, _ = worn_out(rng, 3)
+    assert life is not None
+
+    kept = msgspec.json.decode(msgspec.json.encode(life), type=Life)
+    one = replace(frame, device=frame.device[7:8], at_us=frame.at_us[7:8], x=frame.x[7:8])
+
+    assert np.array_equal(kept.estimate(frame), life.estimate(frame))
+    assert life.estimate(one)[0] == life.estimate(frame)[7]
+
+
+def test_a_handful_of_lives_is_enough_for_an_estimate_and_two_are_not() -> None:
+    rng = np.random.default_rng(3)
+
+    few = fit_and_judge(*worn_out(rng, 4), seeds=(0,))
+
+    assert few is not None
+    assert few[0].lives == 4
+    assert not few[0].errors.is_proven
+    assert np.isfinite(few[1].life_hours).all()
+    assert fit_life(*worn_out(rng, 2), seeds=(0,)) is None
+
+
+def test_rows_that_are_censored_teach_no_life() -> None:
+    rng = np.random.default_rng(4)
+    frame, outcome = worn_out(rng, 4)
+    known = frame.device > 1
+    assert fit_life(frame, replace(outcome, has_failed=known), seeds=(0,)) is None
+
+
+def test_lives_are_told_apart_up_to_a_horizon() -> None:
+    life = fit_life(*worn_out(np.random.default_rng(5), 8), seeds=(0,), horizon_hours=15)
+    frame, _ = worn_out(np.random.default_rng(6), 2)
+
+    assert life is not None
+    assert life.cap_hours == 15
+    assert life.estimate(frame).max() <= 15 + 1e-9
+
+
+def test_a_filter_falls_with_time_and_is_pulled_by_each_estimate() -> None:
+    device = np.array([0, 0, 0, 1])
+    at = np.array([0, 1, 2, 3]) * HOUR
+
+    said = follow(np.array([10.0, 9.0, 20.0, 5.0]), device, at, memory_hours=1 / np.log(2))
+
+    assert said.tolist() == pytest.approx([10, 9, 14, 5])
+
+
+def test_the_filter_goes_step_by_step_as_it_does_in_rows() -> None:
+    rng = np.random.default_rng(7)
+    life = fit_life(*worn_out(rng, 8), seeds=(0,))
+    assert life is not None
+    life = msgspec.structs.replace(life, memory_hours=3.0)
+    estimates, at = rng.uniform(0, 50, 20), np.cumsum(rng.integers(1, 5, 20)) * HOUR
+
+    memory: Memory | None = None
+    stepped = []
+    for now, estimate in zip(at.tolist(), estimates.tolist(), strict=True):
+        memory = life.step(memory, at_us=now, estimate=estimate)
+        stepped.append(memory.hours)
+
+    whole = follow(estimates, np.zeros(20, dtype=np.int64), at, memory_hours=3.0)
+    assert stepped == whole.tolist()
+
+
+def test_what_is_left_at_an_age_is_the_mean_of_the_longer_lives() -> None:
+    ages = Ages(lives=Packed.of(np.array([10.0, 20.0, 60.0]), "<f8"))
+
+    assert ages.predict(np.array([0.0, 10.0, 30.0, 70.0])).tolist() == [30, 30, 30, 0]
+
+
+def test_a_kernel_learns_a_smooth_function_and_bears_missing_values() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(500, 3))
+    x[rng.random(x.shape) < 0.05] = np.nan
+    y = np.sin(np.nan_to_num(x[:, 0])) + np.nan_to_num(x[:, 1]) ** 2
+
+    kernel = fit_kernel(x[:400], y[:400], np.ones(400), width=0.3, ridge=0.01, seed=0)
+
+    assert np.sqrt(np.mean((kernel.predict(x[400:]) - y[400:]) ** 2)) < 0.35 * y.std()
