@@ -22,6 +22,7 @@ _TEMPLATES = {
     "no_data": "The device has not run lately, so nothing new is known about its wear.",
     "serviced": "The {component} was serviced on {day}; wear counts from then on.",
     "held": "A technician found no fault on {day}; only what gets worse than then is reported.",
+    "learned": "Of parts that looked like this, about {percent} % failed within {days} days; learned from {failures} failures.",
     "all_normal": "All metrics are as expected.",
 }
 

@@ -10,6 +10,7 @@ from anomaly import store
 from anomaly.baseline import Baseline, fit_baseline, learned_ranges
 from anomaly.features import Layout, summarise
 from anomaly.fleet_scorer import Path, Survey, conclude
+from anomaly.learn.history import Catalog
 from anomaly.packed import NEVER
 from anomaly.records import FleetSamples, IntArray, Samples, ServiceEvent
 from anomaly.result_store import CrowdOutput, DeviceOutput, write_results
@@ -28,6 +29,7 @@ from anomaly.state_store import (
     read_layout,
     read_paths,
 )
+from anomaly.training.live import Voices, speak_live
 from anomaly.yardstick import Yardstick
 from core.failpoint import failpoint
 from core.pool import Connection
@@ -62,13 +64,13 @@ def score_product(
     *,
     now: datetime,
     looked_at: dict[int, int] | None = None,
+    voices: Voices | None = None,
 ) -> Turn:
     """Score what is new of a product's devices, as much as one turn takes; the caller commits."""
     looked_at = {} if looked_at is None else looked_at
     due = read_due(connection, row, looked_at=looked_at)
-    return score_devices(
-        connection, row, next_devices(row.product, due), now=now, looked_at=looked_at
-    )
+    devices = next_devices(row.product, due)
+    return score_devices(connection, row, devices, now=now, looked_at=looked_at, voices=voices)
 
 
 def read_due(
@@ -96,15 +98,16 @@ def next_devices(product: Product, due: list[DeviceProgress]) -> list[DeviceProg
     return taken
 
 
-def score_devices(
+def score_devices(  # noqa: PLR0913 - one turn, named
     connection: Connection,
     row: store.ProductRow,
     devices: Sequence[DeviceProgress],
     *,
     now: datetime,
     looked_at: dict[int, int],
+    voices: Voices | None = None,
 ) -> Turn:
-    """Score what is new of some devices; the caller commits.
+    """Score what is new of some devices, and let learned models speak about it; the caller commits.
 
     Devices that another scorer has are left out. A crash before the COMMIT leaves nothing behind: the
     states stay what they were, and all of it is done again.
@@ -127,6 +130,17 @@ def score_devices(
     outputs = turn.score_singles(claimed.singles, services)
     done = [crowd for crowd in crowds if crowd is not None]
     write_results(connection, kind, devices=outputs, crowds=done, now=now)
+    scored = [output.device_id for output in outputs]
+    scored += [device_id for crowd in done for device_id in crowd.device_ids.tolist()]
+    speak_live(
+        connection,
+        product_id=row.id,
+        catalog=Catalog(row.product),
+        roles=(voices or Voices()).of(connection, row.id),
+        device_ids=scored,
+        since_us=min(p.first_us if p.scored_us is None else p.scored_us for p in devices),
+        now=now,
+    )
     failpoint("anomaly.before_commit")
     return _counted(outputs, done, samples=turn.samples)
 

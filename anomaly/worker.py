@@ -9,6 +9,7 @@ from psycopg_pool import PoolTimeout
 from anomaly import rescore, service, store
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
+from anomaly.training.live import Voices
 from core.clock import monotonic_s, wall_now
 from core.log import get_logger
 from core.pool import Pool
@@ -27,6 +28,7 @@ class Worker:
     pool: Pool
     stop: threading.Event
     looked_at: dict[int, int] = field(default_factory=dict)
+    voices: Voices = field(default_factory=Voices)
 
     def run(self) -> None:
         """Loop until `stop` is set. A database that goes away is waited for."""
@@ -108,7 +110,12 @@ class Worker:
             devices = service.next_devices(row.product, due)
             with self.pool.connection() as connection:
                 done = service.score_devices(
-                    connection, row, devices, now=wall_now(), looked_at=self.looked_at
+                    connection,
+                    row,
+                    devices,
+                    now=wall_now(),
+                    looked_at=self.looked_at,
+                    voices=self.voices,
                 )
             is_busy |= done.devices > 0
             _log.debug("scored", product=row.product.name, devices=done.devices,

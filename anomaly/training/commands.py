@@ -1,0 +1,168 @@
+"""`forecare model`: learn from failures, see what was learned, put an old model back."""
+
+import click
+
+from anomaly import store as products
+from anomaly.training import service, store
+from core.clock import wall_now
+from core.endpoints import database_url
+from core.errors import NotFoundError
+from core.pool import Connection, connect
+from core.settings import load_settings
+from core.terminal import show_table
+
+_EVENTS_SHOWN = 40
+
+
+@click.group()
+def model() -> None:
+    """What was learned from failures, and which of it speaks.
+
+    \b
+    The first layer needs no failure: it knows what is normal. Once devices have failed, `train` learns
+    per failure mode what came before. One device in four is kept out of all training; a new model
+    speaks only if it forecast better than what speaks now on just those devices, in a stretch of time
+    that nobody has learned from. `restore` puts any earlier model back.
+    """
+
+
+@model.command()
+@click.argument("product")
+@click.option("--seeds", default="0,1,2", show_default=True, help="Seeds, with commas between.")
+def train(product: str, seeds: str) -> None:
+    """Learn PRODUCT's failure modes anew, and let what is better speak from now on."""
+    numbers = _seeds(seeds)
+    with connect(database_url(load_settings()), name="model train") as connection:
+        row = _product(connection, product)
+        done = service.train_product(connection, row, now=wall_now(), seeds=numbers)
+    click.echo(f"seeds {', '.join(map(str, numbers))}")
+    show_table(
+        ("failure mode", "model", "failures judged", "error now", "error of the new", "outcome"),
+        [
+            (
+                item.contest.mode,
+                str(item.model_id),
+                str(item.contest.events),
+                _number(item.contest.champion.brier),
+                _number(item.contest.challenger.brier),
+                f"{'speaks' if item.is_promoted else 'does not speak'}: {item.contest.reason}",
+            )
+            for item in done
+        ],
+    )
+
+
+@model.command("list")
+@click.argument("product")
+def list_models(product: str) -> None:
+    """Show every model of PRODUCT: what it learned from, how good it was, whether it speaks."""
+    with connect(database_url(load_settings()), name="model list") as connection:
+        row = _product(connection, product)
+        rows = store.read_models(connection, product_id=row.id)
+    if not rows:
+        click.echo(
+            f"nothing was learned yet; the first layer speaks: `forecare model train {product}`"
+        )
+        return
+    show_table(
+        (
+            "model",
+            "failure mode",
+            "revision",
+            "role",
+            "learned from",
+            "devices",
+            "failures",
+            "better in",
+        ),
+        [
+            (
+                str(item.id),
+                item.failure_mode,
+                str(item.revision),
+                {"champion": "speaks", "shadow": "in shadow"}.get(item.role or "", ""),
+                f"{item.data_from:%d %b %Y} to {item.data_through:%d %b %Y}",
+                str(item.devices),
+                str(item.failures),
+                f"{item.figures.get('better_share', 0):.0%}",
+            )
+            for item in rows
+        ],
+    )
+
+
+@model.command()
+@click.argument("product")
+def history(product: str) -> None:
+    """Show which models of PRODUCT came and went, and why, the newest first."""
+    with connect(database_url(load_settings()), name="model history") as connection:
+        row = _product(connection, product)
+        events = store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
+    show_table(
+        ("when", "failure mode", "model", "what", "why"),
+        [
+            (
+                f"{event.at:%Y-%m-%d %H:%M}",
+                event.failure_mode,
+                "first layer" if event.model_id is None else str(event.model_id),
+                event.change,
+                event.reason,
+            )
+            for event in events
+        ],
+    )
+
+
+@model.command()
+@click.argument("number", type=int)
+@click.option("--reason", default="put back by hand", show_default=True, help="Kept with it.")
+def restore(number: int, reason: str) -> None:
+    """Let model NUMBER speak (again), whichever speaks now."""
+    with connect(database_url(load_settings()), name="model restore") as connection:
+        kept = service.restore(connection, model_id=number, reason=reason, now=wall_now())
+    click.echo(f"model {kept.id} speaks for {kept.failure_mode} from the next forecast on")
+
+
+@model.command()
+@click.argument("number", type=int)
+@click.option("--reason", default="asked for by hand", show_default=True, help="Kept with it.")
+def shadow(number: int, reason: str) -> None:
+    """Ask model NUMBER about live data without letting it speak; see anomaly.shadow_forecast."""
+    with connect(database_url(load_settings()), name="model shadow") as connection:
+        kept = service.shadow(connection, model_id=number, reason=reason, now=wall_now())
+    click.echo(f"model {kept.id} is in shadow for {kept.failure_mode} from the next forecast on")
+
+
+@model.command()
+@click.argument("product")
+@click.argument("failure_mode")
+@click.option("--reason", default="withdrawn by hand", show_default=True, help="Kept with it.")
+def withdraw(product: str, failure_mode: str, reason: str) -> None:
+    """Let the first layer speak alone again for FAILURE_MODE of PRODUCT."""
+    with connect(database_url(load_settings()), name="model withdraw") as connection:
+        row = _product(connection, product)
+        done = service.withdraw(
+            connection, product_id=row.id, failure_mode=failure_mode, reason=reason, now=wall_now()
+        )
+    click.echo("the first layer speaks" if done else "the first layer spoke already")
+
+
+def _product(connection: Connection, name: str) -> products.ProductRow:
+    rows = {row.product.name: row for row in products.read_products(connection)}
+    if name not in rows:
+        raise NotFoundError(
+            f"there is no product {name!r} with data",
+            hint=f"products with data: {', '.join(sorted(rows)) or 'none'}",
+        )
+    return rows[name]
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} are no whole numbers: for instance 0,1,2") from None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,202 @@
+"""Lets champions speak about what has just been scored, and writes down what those in shadow would say.
+
+Part of the transaction that writes the first layer's forecasts: a crash in between leaves neither.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+from psycopg.types.json import Jsonb
+
+from anomaly import evidence as words
+from anomaly.learn.frame import make_frame
+from anomaly.learn.history import Catalog, History
+from anomaly.records import FloatArray, IntArray
+from anomaly.training import store
+from anomaly.training.history_store import read_histories
+from anomaly.training.records import KeptModel, Role
+from anomaly.training.speaker import SIGN, outlook_rows
+from core.pool import Connection
+from core.sql import Queries
+from core.units import EPOCH, US
+
+_queries = Queries("anomaly")
+_MONTH_DAYS = 30
+Roles = Mapping[Role, Mapping[str, KeptModel]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fresh:
+    """A forecast of the first layer, written in this transaction."""
+
+    id: int
+    device_id: int
+    failure_mode: str
+    made_us: int
+    status: str
+    evidence: dict[str, Any]
+
+
+def speak_live(  # noqa: PLR0913 - one turn, named
+    connection: Connection,
+    *,
+    product_id: int,
+    catalog: Catalog,
+    roles: Roles,
+    device_ids: Sequence[int],
+    since_us: int,
+    now: datetime,
+) -> int:
+    """Put learned outlooks in the place of the first layer's; the caller commits.
+
+    Parameters
+    ----------
+    roles : mapping
+        Champions and shadows by failure mode.
+    device_ids : sequence of int
+        Devices that were scored in this transaction.
+    since_us : int
+        Event time before which none of their new forecasts was made, microseconds since 1970.
+    now : datetime
+        Wall time that the forecasts of this transaction bear.
+
+    Returns
+    -------
+    int
+        Forecasts about which a champion spoke.
+    """
+    modes = sorted({mode for models in roles.values() for mode in models})
+    if not modes or not device_ids:
+        return 0
+    query = {
+        "device_ids": list(device_ids),
+        "now": now,
+        "from_at": words.instant(since_us),
+        "modes": modes,
+    }
+    fresh = [
+        _Fresh(**_named(row)) for row in connection.execute(_queries["fresh_forecasts"], query)
+    ]
+    if not fresh:
+        return 0
+    heard = sorted({forecast.device_id for forecast in fresh})
+    histories = read_histories(connection, catalog, product_id=product_id, device_ids=heard)
+    spoken = 0
+    for mode in modes:
+        own = [f for f in fresh if f.failure_mode == mode]
+        for role in ("champion", "shadow"):
+            kept = roles[role].get(mode)
+            if kept is None or not own:
+                continue
+            chance, life = _outlooks(catalog, kept, histories, own)
+            if role == "champion":
+                _replace(connection, kept, own, chance=chance, life=life)
+                spoken += len(own)
+            else:
+                _note(connection, kept, own, chance=chance, life=life)
+    return spoken
+
+
+def _outlooks(
+    catalog: Catalog, kept: KeptModel, histories: Mapping[int, History], fresh: Sequence[_Fresh]
+) -> tuple[FloatArray, FloatArray]:
+    """Chances and quantiles of life in the order of `fresh`, which is by device and instant."""
+    ids = list(dict.fromkeys(f.device_id for f in fresh))
+    at: list[IntArray] = [
+        np.array([f.made_us for f in fresh if f.device_id == device_id], dtype=np.int64)
+        for device_id in ids
+    ]
+    frame = make_frame(catalog, kept.model.spec, [histories[i] for i in ids], at_us=at)
+    return outlook_rows(kept.model, frame.x)
+
+
+def _replace(
+    connection: Connection,
+    kept: KeptModel,
+    fresh: Sequence[_Fresh],
+    *,
+    chance: FloatArray,
+    life: FloatArray,
+) -> None:
+    rows = []
+    for forecast, own, hours in zip(fresh, chance.tolist(), life.tolist(), strict=True):
+        declines = own[2] >= SIGN
+        rows.append(
+            {
+                "id": forecast.id,
+                "model_id": kept.id,
+                "status": "declining" if declines else forecast.status,
+                "evidence": Jsonb(_with_sentence(forecast, kept, own[2]))
+                if declines
+                else Jsonb(forecast.evidence),
+                **_numbers(own, hours),
+            }
+        )
+    with connection.cursor() as cursor:
+        cursor.executemany(_queries["let_model_speak"], rows)
+
+
+def _note(
+    connection: Connection,
+    kept: KeptModel,
+    fresh: Sequence[_Fresh],
+    *,
+    chance: FloatArray,
+    life: FloatArray,
+) -> None:
+    rows = [
+        {
+            "device_id": forecast.device_id,
+            "failure_mode": forecast.failure_mode,
+            "made_at": words.instant(forecast.made_us),
+            "model_id": kept.id,
+            **_numbers(own, hours),
+        }
+        for forecast, own, hours in zip(fresh, chance.tolist(), life.tolist(), strict=True)
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(_queries["add_shadow_forecasts"], rows)
+
+
+def _numbers(chance: Sequence[float], hours: Iterable[float]) -> dict[str, float | None]:
+    low, middle, high = (value if np.isfinite(value) else None for value in hours)
+    return {
+        "p_fail_1d": chance[0], "p_fail_7d": chance[1], "p_fail_30d": chance[2],
+        "life_hours_q10": low, "life_hours_q50": middle, "life_hours_q90": high,
+    }  # fmt: skip
+
+
+def _with_sentence(forecast: _Fresh, kept: KeptModel, chance: float) -> dict[str, Any]:
+    """Say what such forecasts rest on, after what the first layer has seen."""
+    said = words.sentence(
+        "learned", percent=round(100 * chance), days=_MONTH_DAYS,
+        failures=kept.model.seen.failures,
+    )  # fmt: skip
+    sentences = [s for s in forecast.evidence.get("sentences", []) if s["key"] != "all_normal"]
+    return forecast.evidence | {"sentences": [*sentences, msgspec.to_builtins(said)]}
+
+
+def _named(row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "id": row[0], "device_id": row[1], "failure_mode": row[2],
+        "made_us": (row[3] - EPOCH) // US, "status": row[4], "evidence": row[5],
+    }  # fmt: skip
+
+
+class Voices:
+    """Who speaks for each product, read again only when it has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[tuple[tuple[str, Role, int], ...], Roles]] = {}
+
+    def of(self, connection: Connection, product_id: int) -> Roles:
+        ids = store.read_role_ids(connection, product_id=product_id)
+        known = self._known.get(product_id)
+        if known is None or known[0] != ids:
+            known = (ids, store.read_roles(connection, product_id=product_id))
+            self._known[product_id] = known
+        return known[1]

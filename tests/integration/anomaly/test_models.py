@@ -1,0 +1,292 @@
+"""Models on a real database: trained on what scoring left, better ones speak, old ones come back."""
+
+from contextlib import suppress
+
+import msgspec
+import numpy as np
+import pytest
+
+from anomaly import store as products
+from anomaly.evidence import instant
+from anomaly.learn.age import Age
+from anomaly.learn.history import Catalog, History
+from anomaly.learn.metrics import Metrics
+from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.training import service, store
+from anomaly.training.history_store import read_histories
+from anomaly.training.slices import is_judge
+from core.clock import wall_now
+from core.errors import NotFoundError
+from core.pool import Connection, Pool
+from core.product import product_from_json
+from tests.integration.anomaly.test_worker import FLEET, deliver, register, work
+from tests.unit.anomaly.bench import DAY_US, PUMP, START_US
+
+CATALOG = Catalog(PUMP)
+DAYS = 100
+STEP_US = DAY_US // 4
+MODE = "bearing_wear"
+
+
+def told(number: int) -> History:
+    """A pump whose vibration grows for eight days before its bearing fails."""
+    rng = np.random.default_rng([number, 77])
+    at = START_US + STEP_US * np.arange(1, DAYS * 4 + 1, dtype=np.int64)
+    values = rng.normal(size=(len(at), len(CATALOG.metrics)))
+    fails = START_US + np.sort(rng.integers(12, DAYS, 3)) * DAY_US
+    fails = fails[np.append(True, np.diff(fails) > 14 * DAY_US)]
+    place = CATALOG.metrics.index("vibration")
+    for failure in fails:
+        ahead = (failure - at) / DAY_US
+        values[:, place] += np.where((ahead > 0) & (ahead < 8), 8 - ahead, 0)
+    return History(
+        device=f"old-{number}", begins_us=START_US, until_us=int(at[-1]), at_us=at, values=values,
+        health=np.full((len(at), len(CATALOG.modes)), np.nan),
+        failure_us=fails, failure_mode=np.full(len(fails), CATALOG.modes.index(MODE)),
+        service_us=fails + STEP_US // 2, service_component=np.zeros(len(fails), dtype=np.int64),
+    )  # fmt: skip
+
+
+FLEET_TOLD = [told(number) for number in range(56)]
+
+
+@pytest.fixture
+def product_id(pool: Pool) -> int:
+    """A product whose devices have been scored for a while: what scoring leaves in the tables."""
+    with pool.connection() as connection:
+        register(connection)
+        connection.execute("delete from gateway.device")
+        row = connection.execute("select id, sheet from gateway.product").fetchone()
+        assert product_from_json(row[1]) == PUMP
+        layout = connection.execute(
+            "insert into anomaly.layout (product_id, measured, watched, conditions, modes)"
+            " values (%s, %s, '{}', '{}', %s) returning id",
+            [row[0], list(CATALOG.metrics), list(CATALOG.modes)],
+        ).fetchone()[0]
+        for number, history in enumerate(FLEET_TOLD):
+            device_id = connection.execute(
+                "insert into gateway.device (name, product_id, serial, shard, created_at)"
+                " values (%s, %s, %s, 0, %s) returning id",
+                [history.device, row[0], f"O{number}", wall_now()],
+            ).fetchone()[0]
+            leave(connection, device_id, history, layout=layout, number=number)
+    return int(row[0])
+
+
+def leave(
+    connection: Connection, device_id: int, history: History, *, layout: int, number: int
+) -> None:
+    until = instant(history.until_us)
+    connection.execute(
+        "insert into ingest.progress values (%s, %s, %s, %s, 0)",
+        [device_id, instant(START_US), until, wall_now()],
+    )
+    connection.execute(
+        "insert into anomaly.scorer_state (device_id, scored_through, state) values (%s, %s, '{}')",
+        [device_id, until],
+    )
+    nothing = "{}"
+    with connection.cursor() as cursor:
+        with cursor.copy("copy anomaly.window from stdin") as copy:
+            for at_us, row in zip(history.at_us.tolist(), history.values.tolist(), strict=True):
+                health = "{" + ",".join(["NaN"] * len(CATALOG.modes)) + "}"
+                observed = "{" + ",".join(f"{value:.6g}" for value in row) + "}"
+                copy.write_row(
+                    [device_id, instant(at_us), layout, observed, *[nothing] * 3, health, nothing]
+                )
+        columns = (
+            "device_id, failure_mode, made_at, status, p_fail_1d, p_fail_7d, p_fail_30d, created_at"
+        )
+        with cursor.copy(f"copy anomaly.forecast ({columns}) from stdin") as copy:
+            for at_us in history.at_us.tolist():
+                copy.write_row(
+                    [device_id, MODE, instant(at_us), "ok", 0.004, 0.03, 0.12, wall_now()]
+                )
+    for turn, failure in enumerate(history.failure_us.tolist()):
+        connection.execute(
+            "insert into anomaly.detection (device_id, kind, failure_mode, change, at, score, evidence,"
+            " created_at) values (%s, 'reported_fault', %s, 'raised', %s, 9, '{}', %s)",
+            [device_id, MODE, instant(failure), wall_now()],
+        )
+        add_finding(connection, device_id, failure + STEP_US // 2, number=1000 * number + turn)
+
+
+def add_finding(connection: Connection, device_id: int, at_us: int, *, number: int) -> None:
+    """A confirmed finding, without the ticket before it: findings are all that learning reads."""
+    connection.execute("set local session_replication_role = replica")
+    connection.execute(
+        "insert into maintenance.finding (work_order_id, device_id, failure_mode, component, verdict,"
+        " found_at, recorded_by, created_at) values (%s, %s, %s, 'bearing', 'confirmed', %s, 'test', %s)",
+        [number + 1, device_id, MODE, instant(at_us), wall_now()],
+    )
+    connection.execute("set local session_replication_role = origin")
+
+
+def product_row(connection: Connection) -> products.ProductRow:
+    return products.read_products(connection)[0]
+
+
+def test_histories_come_back_as_scoring_left_them(pool: Pool, product_id: int) -> None:
+    with pool.connection() as connection:
+        found = list(read_histories(connection, CATALOG, product_id=product_id).values())
+
+    assert [h.device for h in found] == [h.device for h in FLEET_TOLD]
+    for history, left in zip(found, FLEET_TOLD, strict=True):
+        assert history.at_us.tolist() == left.at_us.tolist()
+        assert history.values == pytest.approx(left.values, rel=1e-5)
+        assert history.failure_us.tolist() == left.failure_us.tolist()
+        assert history.service_us.tolist() == left.service_us.tolist()
+
+
+def test_a_better_model_speaks_and_every_step_is_kept_with_its_reason(
+    pool: Pool, product_id: int
+) -> None:
+    with pool.connection() as connection:
+        done = service.train_product(
+            connection, product_row(connection), now=wall_now(), seeds=(0,)
+        )
+
+    by_mode = {item.contest.mode: item for item in done}
+    assert by_mode[MODE].is_promoted, by_mode[MODE].contest.reason
+    assert not by_mode["winding_fault"].is_promoted
+    with pool.connection() as connection:
+        speaking = store.read_roles(connection, product_id=product_id)["champion"]
+        rows = store.read_models(connection, product_id=product_id)
+        events = store.read_events(connection, product_id=product_id, limit=10)
+    assert list(speaking) == [MODE]
+    assert {row.failure_mode: row.role for row in rows}[MODE] == "champion"
+    assert sum(is_judge(h.device) for h in FLEET_TOLD) + rows[0].devices == len(FLEET_TOLD)
+    assert {(e.failure_mode, e.change) for e in events} == {
+        (MODE, "promoted"), ("winding_fault", "refused"), ("board_fault", "refused"),
+    }  # fmt: skip
+
+
+def test_a_training_that_dies_before_its_commit_leaves_nothing(pool: Pool, product_id: int) -> None:
+    with suppress(ZeroDivisionError), pool.connection() as connection:
+        service.train_product(connection, product_row(connection), now=wall_now(), seeds=(0,))
+        raise ZeroDivisionError
+
+    with pool.connection() as connection:
+        assert store.read_models(connection, product_id=product_id) == []
+        assert store.read_role_ids(connection, product_id=product_id) == ()
+
+
+def test_an_old_model_comes_back_with_one_call_and_says_the_same(
+    pool: Pool, product_id: int, model: ModeModel
+) -> None:
+    with pool.connection() as connection:
+        first = store.add_model(
+            connection, product_id=product_id, model=model, figures={}, now=wall_now()
+        )
+        other = msgspec.structs.replace(model, seeds=(9,))
+        second = store.add_model(
+            connection, product_id=product_id, model=other, figures={}, now=wall_now()
+        )
+        service.restore(connection, model_id=second, reason="test", now=wall_now())
+
+        service.restore(connection, model_id=first, reason="it was better", now=wall_now())
+
+        kept = store.read_roles(connection, product_id=product_id)["champion"][MODE]
+    assert kept.id == first
+    x = np.random.default_rng(0).normal(size=(40, len(model.spec.names)))
+    hours = [24.0, 300.0]
+    assert np.array_equal(kept.model.survival(x, hours), model.survival(x, hours))
+
+
+def test_a_model_that_does_not_exist_is_named(pool: Pool, product_id: int) -> None:
+    with pool.connection() as connection, pytest.raises(NotFoundError, match="no model 4711"):
+        service.restore(connection, model_id=4711, reason="", now=wall_now())
+
+
+# --- speaking ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model() -> ModeModel:
+    return fit_mode_model(
+        CATALOG, FLEET_TOLD[:30], mode=MODE, train_until_us=START_US + 60 * DAY_US,
+        calibrate_until_us=START_US + 80 * DAY_US, seeds=(0,), groups=(Age, Metrics),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def devices(pool: Pool) -> list[int]:
+    with pool.connection() as connection:
+        return register(connection)
+
+
+def let_speak(pool: Pool, model: ModeModel, role: str) -> int:
+    with pool.connection() as connection:
+        row = connection.execute("select id from gateway.product").fetchone()
+        number = store.add_model(
+            connection, product_id=row[0], model=model, figures={}, now=wall_now()
+        )
+        act = service.restore if role == "champion" else service.shadow
+        act(connection, model_id=number, reason="test", now=wall_now())
+    return number
+
+
+def forecasts(pool: Pool) -> list[tuple[object, ...]]:
+    with pool.connection() as connection:
+        return connection.execute(
+            "select device_id, failure_mode, made_at, status, p_fail_30d, life_hours_q50, model_id,"
+            " evidence from anomaly.forecast order by 1, 2, 3"
+        ).fetchall()
+
+
+def test_a_champion_speaks_in_the_transaction_that_scores(
+    pool: Pool, devices: list[int], model: ModeModel
+) -> None:
+    number = let_speak(pool, model, "champion")
+    with pool.connection() as connection:
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 16 * DAY_US)
+
+    work(pool)
+
+    rows = forecasts(pool)
+    spoken = [row for row in rows if row[6] is not None]
+    assert {(row[1], row[6]) for row in spoken} == {(MODE, number)}
+    assert {row[3] for row in spoken} <= {"ok", "declining"}
+    assert not [r for r in rows if r[1] == MODE and r[3] in ("ok", "declining") and r[6] is None]
+    for row in spoken:
+        keys = {sentence["key"] for sentence in row[7]["sentences"]}
+        assert ("learned" in keys) == (row[4] >= 0.1)
+
+
+def test_what_a_champion_says_does_not_depend_on_how_the_stream_was_cut(
+    pool: Pool, devices: list[int], model: ModeModel
+) -> None:
+    let_speak(pool, model, "champion")
+    for hours in (50, 144, 150, 201, 260, 333, 384):
+        with pool.connection() as connection:
+            for device_id, samples in zip(devices, FLEET, strict=True):
+                deliver(connection, device_id, samples, until_us=START_US + hours * 3_600_000_000)
+        work(pool)
+    in_steps = forecasts(pool)
+
+    with pool.connection() as connection:
+        for table in ("window", "path", "detection", "forecast", "scorer_state"):
+            connection.execute(f"delete from anomaly.{table}")
+    work(pool)
+
+    assert forecasts(pool) == in_steps
+
+
+def test_a_model_in_shadow_is_written_down_and_says_nothing(
+    pool: Pool, devices: list[int], model: ModeModel
+) -> None:
+    number = let_speak(pool, model, "shadow")
+    with pool.connection() as connection:
+        deliver(connection, devices[0], FLEET[0], until_us=START_US + 16 * DAY_US)
+        deliver(connection, devices[1], FLEET[1], until_us=START_US + 16 * DAY_US)
+        deliver(connection, devices[2], FLEET[2], until_us=START_US + 16 * DAY_US)
+
+    work(pool)
+
+    assert {row[6] for row in forecasts(pool)} == {None}
+    with pool.connection() as connection:
+        shadows = connection.execute(
+            "select distinct failure_mode, model_id from anomaly.shadow_forecast"
+        ).fetchall()
+    assert shadows == [(MODE, number)]
