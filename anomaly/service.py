@@ -134,7 +134,6 @@ def score_devices(  # noqa: PLR0913 - one turn, named
     scored += [device_id for crowd in done for device_id in crowd.device_ids.tolist()]
     speak_live(
         connection,
-        product_id=row.id,
         catalog=Catalog(row.product),
         roles=(voices or Voices()).of(connection, row.id),
         device_ids=scored,

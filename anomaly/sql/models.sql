@@ -72,37 +72,6 @@ values (%(device_id)s, %(failure_mode)s, %(made_at)s, %(model_id)s, %(p_fail_1d)
         %(p_fail_30d)s, %(life_hours_q10)s, %(life_hours_q50)s, %(life_hours_q90)s)
 on conflict do nothing;
 
--- name: history_devices
--- What does not change about a product's devices, and for how long each has been watched.
-select d.id, d.name, coalesce(d.delivered_at, g.first_measured_at) as begins_at, g.first_measured_at,
-       c.scored_through, d.lot, d.firmware, coalesce(s.city, '') as city
-from gateway.device d
-join ingest.progress g on g.device_id = d.id
-join anomaly.scorer_state c on c.device_id = d.id
-left join gateway.site s on s.id = d.site_id
-where d.product_id = %(product_id)s
-  and (%(device_ids)s::bigint[] is null or d.id = any(%(device_ids)s))
-order by d.id;
-
--- name: history_faults
--- Failures that devices reported themselves.
-select device_id, failure_mode, at
-from anomaly.detection
-where device_id = any(%(device_ids)s) and kind = 'reported_fault' and change = 'raised'
-order by device_id, at;
-
--- name: history_findings
-select f.device_id, f.id, f.failure_mode, f.component, f.verdict, f.found_at
-from maintenance.finding f
-where f.device_id = any(%(device_ids)s)
-order by f.device_id, f.found_at, f.id;
-
--- name: history_layouts
-select distinct w.layout_id, l.measured, l.modes
-from anomaly.window w
-join anomaly.layout l on l.id = w.layout_id
-where w.device_id = any(%(device_ids)s);
-
 -- name: first_layer_said
 -- Forecasts of the first layer alone, within the time that a contest judges.
 select device_id, failure_mode, made_at, p_fail_1d, p_fail_7d, p_fail_30d
@@ -126,3 +95,11 @@ set status = %(status)s, p_fail_1d = %(p_fail_1d)s, p_fail_7d = %(p_fail_7d)s,
     life_hours_q50 = %(life_hours_q50)s, life_hours_q90 = %(life_hours_q90)s,
     evidence = %(evidence)s, model_id = %(model_id)s
 where id = %(id)s;
+
+-- name: product_devices
+-- Every device of a product that has been scored.
+select d.id, d.name
+from gateway.device d
+join anomaly.scorer_state c on c.device_id = d.id
+where d.product_id = %(product_id)s
+order by d.id;

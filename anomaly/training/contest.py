@@ -114,6 +114,8 @@ def contest(  # noqa: PLR0913 - the parties of a contest, named
         seed=seed,
     )
     is_better, reason = _verdict(rows.events, challenger, scores, share)
+    if not said.any():
+        is_better, reason = False, "what speaks now said nothing in the time that judges"
     return Contest(
         mode=mode.name, horizon_hours=hours, devices=len(rows.histories), rows=int(said.sum()),
         events=rows.events, champion=scores[0], challenger=scores[1], better_share=share,

@@ -15,9 +15,9 @@ from psycopg.types.json import Jsonb
 from anomaly import evidence as words
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog, History
+from anomaly.learn.store import read_histories
 from anomaly.records import FloatArray, IntArray
 from anomaly.training import store
-from anomaly.training.history_store import read_histories
 from anomaly.training.records import KeptModel, Role
 from anomaly.training.speaker import SIGN, outlook_rows
 from core.pool import Connection
@@ -44,7 +44,6 @@ class _Fresh:
 def speak_live(  # noqa: PLR0913 - one turn, named
     connection: Connection,
     *,
-    product_id: int,
     catalog: Catalog,
     roles: Roles,
     device_ids: Sequence[int],
@@ -84,7 +83,7 @@ def speak_live(  # noqa: PLR0913 - one turn, named
     if not fresh:
         return 0
     heard = sorted({forecast.device_id for forecast in fresh})
-    histories = read_histories(connection, catalog, product_id=product_id, device_ids=heard)
+    histories = dict(zip(heard, read_histories(connection, catalog, heard), strict=True))
     spoken = 0
     for mode in modes:
         own = [f for f in fresh if f.failure_mode == mode]

@@ -9,12 +9,13 @@ import numpy as np
 
 from anomaly.learn.frame import Frame, make_frame
 from anomaly.learn.history import Catalog, History
+from anomaly.learn.store import read_histories
 from anomaly.learn.model import ModeModel, fit_mode_model
 from anomaly.records import FloatArray
 from anomaly.store import ProductRow
 from anomaly.training import store
 from anomaly.training.contest import Champion, Contest, contest
-from anomaly.training.history_store import read_histories, read_said
+from anomaly.training.said_store import read_said
 from anomaly.training.records import KeptModel
 from anomaly.training.said import FirstLayer
 from anomaly.training.slices import Slices, cut, is_judge
@@ -74,10 +75,10 @@ def train_product(
     """
     store.lock_product(connection, product_id=row.id)
     catalog = Catalog(row.product)
-    by_id = read_histories(connection, catalog, product_id=row.id)
-    histories = list(by_id.values())
+    names = store.read_devices(connection, product_id=row.id)
+    histories = read_histories(connection, catalog, list(names))
     slices = cut(histories)
-    judges = {i: h.device for i, h in by_id.items() if is_judge(h.device)}
+    judges = {device_id: name for device_id, name in names.items() if is_judge(name)}
     said = read_said(connection, catalog, names=judges, from_us=slices.calibrate_until_us)
     first_layer = FirstLayer(catalog=catalog, said=said)
     speaking = store.read_roles(connection, product_id=row.id)["champion"]

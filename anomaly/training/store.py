@@ -23,6 +23,12 @@ def lock_product(connection: Connection, *, product_id: int) -> None:
     connection.execute(_queries["lock_product"], {"product_id": product_id})
 
 
+def read_devices(connection: Connection, *, product_id: int) -> dict[int, str]:
+    """Names of a product's devices that have been scored, by device."""
+    rows = connection.execute(_queries["product_devices"], {"product_id": product_id}).fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
 def add_model(
     connection: Connection,
     *,

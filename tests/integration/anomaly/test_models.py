@@ -11,9 +11,9 @@ from anomaly.evidence import instant
 from anomaly.learn.age import Age
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
+from anomaly.learn.store import read_histories
 from anomaly.learn.model import ModeModel, fit_mode_model
 from anomaly.training import service, store
-from anomaly.training.history_store import read_histories
 from anomaly.training.slices import is_judge
 from core.clock import wall_now
 from core.errors import NotFoundError
@@ -25,29 +25,31 @@ from tests.unit.anomaly.bench import DAY_US, PUMP, START_US
 CATALOG = Catalog(PUMP)
 DAYS = 100
 STEP_US = DAY_US // 4
+BASE_US = -(-START_US // STEP_US) * STEP_US
+"""Forecasts are made at whole multiples of a quarter of a day."""
 MODE = "bearing_wear"
 
 
 def told(number: int) -> History:
     """A pump whose vibration grows for eight days before its bearing fails."""
     rng = np.random.default_rng([number, 77])
-    at = START_US + STEP_US * np.arange(1, DAYS * 4 + 1, dtype=np.int64)
-    values = rng.normal(size=(len(at), len(CATALOG.metrics)))
-    fails = START_US + np.sort(rng.integers(12, DAYS, 3)) * DAY_US
+    at = BASE_US + STEP_US * np.arange(1, DAYS * 4 + 1, dtype=np.int64)
+    values = 0.4 * rng.normal(size=(len(at), len(CATALOG.metrics)))
+    fails = BASE_US + np.sort(rng.integers(12, DAYS, 3)) * DAY_US
     fails = fails[np.append(True, np.diff(fails) > 14 * DAY_US)]
     place = CATALOG.metrics.index("vibration")
     for failure in fails:
         ahead = (failure - at) / DAY_US
         values[:, place] += np.where((ahead > 0) & (ahead < 8), 8 - ahead, 0)
     return History(
-        device=f"old-{number}", begins_us=START_US, until_us=int(at[-1]), at_us=at, values=values,
+        device=f"old-{number}", begins_us=BASE_US, until_us=int(at[-1]), at_us=at, values=values,
         health=np.full((len(at), len(CATALOG.modes)), np.nan),
         failure_us=fails, failure_mode=np.full(len(fails), CATALOG.modes.index(MODE)),
         service_us=fails + STEP_US // 2, service_component=np.zeros(len(fails), dtype=np.int64),
     )  # fmt: skip
 
 
-FLEET_TOLD = [told(number) for number in range(56)]
+FLEET_TOLD = [told(number) for number in range(72)]
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def leave(
     until = instant(history.until_us)
     connection.execute(
         "insert into ingest.progress values (%s, %s, %s, %s, 0)",
-        [device_id, instant(START_US), until, wall_now()],
+        [device_id, instant(BASE_US), until, wall_now()],
     )
     connection.execute(
         "insert into anomaly.scorer_state (device_id, scored_through, state) values (%s, %s, '{}')",
@@ -128,7 +130,8 @@ def product_row(connection: Connection) -> products.ProductRow:
 
 def test_histories_come_back_as_scoring_left_them(pool: Pool, product_id: int) -> None:
     with pool.connection() as connection:
-        found = list(read_histories(connection, CATALOG, product_id=product_id).values())
+        names = store.read_devices(connection, product_id=product_id)
+        found = read_histories(connection, CATALOG, list(names))
 
     assert [h.device for h in found] == [h.device for h in FLEET_TOLD]
     for history, left in zip(found, FLEET_TOLD, strict=True):
