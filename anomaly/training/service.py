@@ -9,15 +9,15 @@ import numpy as np
 
 from anomaly.learn.frame import Frame, make_frame
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.store import read_histories
 from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.store import read_histories
 from anomaly.records import FloatArray
 from anomaly.store import ProductRow
 from anomaly.training import store
 from anomaly.training.contest import Champion, Contest, contest
-from anomaly.training.said_store import read_said
 from anomaly.training.records import KeptModel
 from anomaly.training.said import FirstLayer
+from anomaly.training.said_store import read_said
 from anomaly.training.slices import Slices, cut, is_judge
 from core.errors import InvalidError
 from core.failpoint import failpoint

@@ -11,8 +11,8 @@ from anomaly.evidence import instant
 from anomaly.learn.age import Age
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
-from anomaly.learn.store import read_histories
 from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.store import read_histories
 from anomaly.training import service, store
 from anomaly.training.slices import is_judge
 from core.clock import wall_now
