@@ -26,6 +26,7 @@ class AlertFigures(msgspec.Struct, frozen=True, kw_only=True):
     events_caught: int
     event_recall: float | None
     alerts: int
+    right: int
     alert_precision: float | None
     """Right among right and false. A late alert is a missed failure, not a false alarm."""
     precision_late_counted: float | None
@@ -87,6 +88,7 @@ def tally(
         events_caught=caught,
         event_recall=_over(caught, events),
         alerts=right + false + late + undecided,
+        right=right,
         alert_precision=_over(right, right + false),
         precision_late_counted=_over(right, right + false + late),
         false_alarms=false,

@@ -1,0 +1,115 @@
+"""The table as people read it: one line per failure mode, each figure with its interval. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from anomaly.judge.bootstrap import Interval
+from anomaly.judge.report import Figures, Table
+from anomaly.judge.tally import AlertFigures
+
+COLUMNS = (
+    "failure mode",
+    "who",
+    "failures caught",
+    "recall",
+    "precision",
+    "false / device-year",
+    "lead h: q10, median, q90",
+    "too early",
+    "P within h: average precision",
+    "calibration error",
+    "90 % interval holds",
+    "cost / device-year",
+)
+
+
+def table_rows(table: Table) -> Iterator[Sequence[str]]:
+    """Return the lines under COLUMNS: each failure mode with its controls, then all modes together."""
+    for mode in table.modes:
+        yield from _lines(mode.mode, mode.reached, mode.controls)
+    if len(table.modes) > 1:
+        yield from _lines("all", table.total, table.controls)
+
+
+def notes(table: Table) -> Iterator[str]:
+    """Return the sentences that belong under the table."""
+    total = table.total.alerts
+    yield (
+        f"{table.devices} devices of {table.product}, {total.device_years:,.1f} device-years in which an"
+        f" alert can be judged; intervals hold 90 % of draws of devices, seed {table.seed}"
+    )
+    for mode in table.modes:
+        yield (
+            f"{mode.mode}: an alert is right from {mode.horizon_hours:g} h to {mode.lead_hours:g} h before"
+            " the failure; earlier it is false, later the failure was missed"
+        )
+    if total.late:
+        yield f"{total.late} alerts came too late"
+    if total.undecided:
+        yield f"{total.undecided} alerts nobody can judge: replaced, or not observed long enough"
+    if total.unseen:
+        yield f"{total.unseen} failures of devices that were not watched in time"
+    if total.cost_per_device_year is not None:
+        yield (
+            f"cost: {total.cost_per_device_year:,.0f} per device-year; {total.cost_without or 0:,.0f} without"
+            f" any alert, {total.cost_best or 0:,.0f} at best"
+        )
+
+
+def what_if(before: AlertFigures, after: AlertFigures) -> str:
+    """Say in one sentence what a change would have done: "14 more alerts, 3 more right, 11 more false; …"."""
+    if before == after:
+        return "nothing would have changed"
+    parts = [
+        _more(after.alerts - before.alerts, "alert", "alerts"),
+        _more(after.right - before.right, "right", "right"),
+        _more(after.false_alarms - before.false_alarms, "false", "false"),
+    ]
+    caught = _more(after.events_caught - before.events_caught, "failure caught", "failures caught")
+    return f"{', '.join(parts)}; {caught}"
+
+
+def _more(difference: int, one: str, many: str) -> str:
+    noun = one if abs(difference) == 1 else many
+    if difference == 0:
+        return f"as many {many}" if many not in {"right", "false"} else f"as many {many} ones"
+    return f"{abs(difference):,} {'more' if difference > 0 else 'fewer'} {noun}"
+
+
+def _lines(mode: str, reached: Figures, controls: Mapping[str, Figures]) -> Iterator[Sequence[str]]:
+    yield _line(mode, "forecare", reached)
+    for name, figures in controls.items():
+        yield _line("", name.replace("_", " "), figures)
+
+
+def _line(mode: str, who: str, found: Figures) -> Sequence[str]:
+    alerts, held = found.alerts, found.intervals
+    leads = (alerts.lead_hours_q10, alerts.lead_hours_median, alerts.lead_hours_q90)
+    by_horizon = [(f"{h.horizon_hours:g}", h) for h in found.horizons]
+    ranks = [f"{h}: {_text(f.average_precision)}" for h, f in by_horizon]
+    errors = [f"{h}: {_text(f.ece, 3)}" for h, f in by_horizon]
+    life = found.life
+    return (
+        mode,
+        who,
+        f"{alerts.events_caught} of {alerts.events}",
+        _with(alerts.event_recall, held.get("event_recall")),
+        _with(alerts.alert_precision, held.get("alert_precision")),
+        _with(alerts.false_alarms_per_device_year, held.get("false_alarms_per_device_year")),
+        ", ".join(_text(lead, 0) for lead in leads) if alerts.events_caught else "",
+        _text(alerts.share_too_early),
+        "; ".join(ranks),
+        "; ".join(errors),
+        "" if life is None else _with(life.coverage_90, held.get("coverage_90")),
+        _with(alerts.cost_per_device_year, held.get("cost_per_device_year"), 0),
+    )
+
+
+def _with(value: float | None, interval: Interval | None, digits: int = 2) -> str:
+    if value is None or interval is None:
+        return _text(value, digits)
+    low, high = _text(interval.low, digits), _text(interval.high, digits)
+    return f"{_text(value, digits)} ({low} to {high})"
+
+
+def _text(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
