@@ -12,6 +12,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.evaluate import page as foresight
 from bench.ingest.history import results
 from bench.ingest.report import page_part
 from bench.scoring.report import page_part as scoring_part
@@ -25,6 +26,9 @@ _SPEED = _DOCS.parent / "explanation" / "ingest-speed.md"
 _SCORING = _DOCS.parent / "explanation" / "scoring-speed.md"
 _FIGURES = "<!-- Figures, from bench/results by tools/make_docs.py. -->"
 _FIGURES_END = "<!-- End of the figures. -->"
+_FORESIGHT = _DOCS.parent / "explanation" / "foresight.md"
+_MEANINGS = "<!-- Meanings, from bench/evaluate/page.py by tools/make_docs.py. -->"
+_MEANINGS_END = "<!-- End of the meanings. -->"
 _MADE = "<!-- Made from the code by tools/make_docs.py; `make fix` writes it anew. -->\n\n"
 _TABLE = re.compile(
     r"^((?:--[^\n]*\n)*)create table (\w+)\.(\w+) \(\n(.*?)\n\);", re.MULTILINE | re.DOTALL
@@ -91,10 +95,24 @@ def scoring_page() -> str:
     return _with_figures(_SCORING, f"{scoring_part(scoring_results())}\n")
 
 
+def foresight_page() -> str:
+    """Return the hand-written page with meanings and newest evaluations in it."""
+    text = _FORESIGHT.read_text(encoding="utf-8")
+    text = _filled(text, _MEANINGS, _MEANINGS_END, f"{foresight.meanings_part()}\n")
+    pages = {file.stem for file in (_FORESIGHT.parent / "foresight").glob("*.md")}
+    part = foresight.page_part(foresight.kept_results(), pages=pages)
+    return _filled(text, _FIGURES, _FIGURES_END, part)
+
+
 def _with_figures(page: Path, figures: str) -> str:
-    before, _, rest = page.read_text(encoding="utf-8").partition(_FIGURES)
-    _, _, after = rest.partition(_FIGURES_END)
-    return f"{before}{_FIGURES}\n\n{figures}{_FIGURES_END}{after}"
+    return _filled(page.read_text(encoding="utf-8"), _FIGURES, _FIGURES_END, figures)
+
+
+def _filled(text: str, begin: str, end: str, part: str) -> str:
+    """Put a part between two marks."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{part}{end}{after}"
 
 
 PAGES = {
@@ -103,6 +121,7 @@ PAGES = {
     _DOCS / "tables.md": tables_page,
     _SPEED: speed_page,
     _SCORING: scoring_page,
+    _FORESIGHT: foresight_page,
 }
 
 

@@ -43,11 +43,14 @@ def notes(table: Table) -> Iterator[str]:
             " the failure; earlier it is false, later the failure was missed"
         )
     if total.late:
-        yield f"{total.late} alerts came too late"
+        yield f"alerts that came too late: {total.late}"
     if total.undecided:
-        yield f"{total.undecided} alerts nobody can judge: replaced, or not observed long enough"
+        yield (
+            "alerts that nobody can judge, the part being replaced or not observed long enough:"
+            f" {total.undecided}"
+        )
     if total.unseen:
-        yield f"{total.unseen} failures of devices that were not watched in time"
+        yield f"failures of devices that were not watched in time: {total.unseen}"
     if total.cost_per_device_year is not None:
         yield (
             f"cost: {total.cost_per_device_year:,.0f} per device-year; {total.cost_without or 0:,.0f} without"

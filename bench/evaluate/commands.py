@@ -32,4 +32,14 @@ def evaluate() -> None:
     hazard, calibration and policy that serve live devices judge it, and a scorer that was checked by
     hand counts. Thresholds are frozen before the test part is read. Every run prints its seeds, its
     event counts and, beside each figure, what simple rules reach (controls), and keeps the result.
+
+    \b
+    A folder of the same layout with other files (another subset, other machines, other months) is read in
+    the same way. Files may be packed with gzip. What each figure means, and what is published elsewhere, is
+    in docs/explanation/foresight.md.
+
+    \b
+      forecare evaluate cmapss --data recordings/cmapss --subset FD001
+      forecare evaluate azure-pdm --data recordings/azure_pdm --split-date 2015-06-01 --json
+      forecare evaluate NAME --help
     """

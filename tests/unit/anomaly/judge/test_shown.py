@@ -64,9 +64,9 @@ def test_below_the_table_stands_what_was_left_out() -> None:
 
     assert "40 devices of pump, 50.0 device-years" in text
     assert "from 720 h to 24 h before the failure" in text
-    assert "1 alerts came too late" in text
-    assert "2 alerts nobody can judge" in text
-    assert "3 failures of devices that were not watched in time" in text
+    assert "alerts that came too late: 1" in text
+    assert "not observed long enough: 2" in text
+    assert "not watched in time: 3" in text
     assert "456 without any alert, 88 at best" in text
 
 
