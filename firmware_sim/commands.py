@@ -26,7 +26,7 @@ from firmware_sim.first_contact import (
     new_nonce,
     parse_product_keys,
 )
-from firmware_sim.fleet import MODELS, Fleet, make_fleet
+from firmware_sim.fleet import LOTS, MODELS, Fleet, make_fleet
 from firmware_sim.people_at_work import People
 from firmware_sim.provision import draw_people, let_speak, provision, read_sheets
 from firmware_sim.rest import Api
@@ -93,6 +93,10 @@ _PROVISION_WAIT_S = 60.0
     " their owners only one books a visit.",
 )  # fmt: skip
 @click.option(
+    "--bad-lot", default="", type=click.Choice(("", *LOTS)), show_default=False, metavar="LOT",
+    help=f"A lot with a bad part, most of whose devices fail of it: {', '.join(LOTS)}.",
+)  # fmt: skip
+@click.option(
     "--speak", default="json", show_default=True, metavar="LIST",
     help="What the devices send, dealt out over the fleet: json, senml (SenML JSON), cbor (SenML CBOR),"
     " sparkplug (each an edge node of Sparkplug B, which takes no settings, commands or firmware), behind"
@@ -148,6 +152,7 @@ def simulate(
     sheets: Path,
     live: bool,
     ahead: int,
+    bad_lot: str,
     speak: str,
     wrong_clocks: int,
     firmware_key: Path | None,
@@ -185,6 +190,7 @@ def simulate(
     with _only_one(directory):
         files = Files(directory=directory)
         given = _new_state(devices, days, seed, wanted, ahead)
+        given.bad_lot = bad_lot
         given.speak, given.wrong_clocks = parse_dialects(speak), wrong_clocks
         state = load_state(files.state) or given
         _check_same(state, given)
@@ -270,6 +276,8 @@ def _new_state(devices: int, days: float, seed: int, products: list[str], ahead:
 def _options_of(state: State) -> str:
     same = f"--devices {state.devices} --days {state.days:g} --seed {state.seed}"
     same += f" --products {','.join(state.products)} --ahead {state.ahead}"
+    if state.bad_lot:
+        same += f" --bad-lot {state.bad_lot}"
     return f"{same} --speak {','.join(state.speak)} --wrong-clocks {state.wrong_clocks}"
 
 
@@ -291,6 +299,7 @@ def _fleet_of(state: State) -> Fleet:
         start_s=state.start_s,
         products=state.products,
         ahead=state.ahead,
+        bad_lot=state.bad_lot,
     )
     for repair in state.repairs:
         fleet.plan.failures[repair["failure"]].repaired_s = repair["repaired_s"]

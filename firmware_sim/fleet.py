@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from firmware_sim.bad_lot import with_bad_lot
 from firmware_sim.heat_pump import HEAT_PUMP
 from firmware_sim.machine import Machine
 from firmware_sim.model import Model, Site
@@ -20,7 +21,7 @@ from firmware_sim.plan import DAY_S, Plan, make_plan
 from firmware_sim.water_pump import WATER_PUMP
 
 MODELS = {model.name: model for model in (HEAT_PUMP, WATER_PUMP)}
-_LOTS = ("2024-W48", "2025-W07", "2025-W19", "2025-W31")
+LOTS = ("2024-W48", "2025-W07", "2025-W19", "2025-W31")
 _FIRMWARE = ("4.1.0", "4.2.1", "4.2.1", "4.3.0")
 _SHARES = {"heat_pump": 3, "water_pump": 2}
 
@@ -57,6 +58,7 @@ def make_fleet(  # noqa: PLR0913 - keyword-only sizes of a fleet
     start_s: int,
     products: Sequence[str] = ("heat_pump", "water_pump"),
     ahead: int = 0,
+    bad_lot: str = "",
 ) -> Fleet:
     """Build a fleet.
 
@@ -74,11 +76,16 @@ def make_fleet(  # noqa: PLR0913 - keyword-only sizes of a fleet
         Names out of `MODELS`.
     ahead : int
         Failures more that begin in the run and happen after it, as far as there are well devices.
+    bad_lot : str
+        Name out of `LOTS` of a lot with a bad part; empty: none.
     """
     turn = [name for name in products for _ in range(_SHARES[name])]
     models: list[Model] = [MODELS[turn[i * 2 % len(turn)]] for i in range(devices)]
     end_s = start_s + int(days * DAY_S)
     plan = make_plan(models, start_s=start_s, days=days, seed=seed, ahead=ahead)
+    lots = [LOTS[key_of(seed, i) % 4] for i in range(devices)]
+    if bad_lot:
+        plan = with_bad_lot(plan, models, lots, lot=bad_lot, start_s=start_s, days=days, seed=seed)
     households = _leave_open(make_households(devices, seed=seed), plan, end_s=end_s)
     units, machines = [], []
     for i, (model, household) in enumerate(zip(models, households, strict=True)):
@@ -89,7 +96,7 @@ def make_fleet(  # noqa: PLR0913 - keyword-only sizes of a fleet
                 name=f"{short}-{seed:03d}-{i + 1:04d}",
                 product=model.name,
                 serial=f"{short.upper()}{25_000_000 + key % 900_000:08d}{i:04d}",
-                lot=_LOTS[key % 4],
+                lot=lots[i],
                 firmware=_FIRMWARE[key // 4 % 4],
                 delivered_s=start_s - (40 + key % 500) * DAY_S,
                 household=household,

@@ -53,6 +53,7 @@ class State:
     products: list[str]
     start_s: int
     ahead: int = 0
+    bad_lot: str = ""
     speak: list[str] = field(default_factory=lambda: ["json"])
     """How the devices write, dealt out over the fleet."""
     wrong_clocks: int = 0

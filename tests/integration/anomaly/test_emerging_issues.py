@@ -18,12 +18,17 @@ from anomaly.worker import Worker
 from core.clock import wall_now
 from core.pool import Connection, Pool
 from core.product import product_to_json
+from firmware_sim.fleet import Fleet, make_fleet
 from tests.unit.anomaly.bench import PUMP
 
 DAY = timedelta(days=1)
 DELIVERED = datetime(2026, 1, 5, tzinfo=UTC)
 NOW = datetime(2026, 5, 20, 14, tzinfo=UTC)
 BAD_LOT = "B7"
+SIMULATED = {
+    "devices": 400, "days": 60.0, "products": ["heat_pump"],
+    "start_s": int((NOW - 60 * DAY).timestamp()) // 3600 * 3600,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -294,6 +299,55 @@ def test_the_worker_looks_and_the_command_shows(pool, database_url, monkeypatch)
     assert shown.exit_code == 0, shown.output
     assert "Lot B7: 11 of 40 devices failed (bearing wear)" in shown.output.replace("\n", "")
     assert "there is no product 'nothing'" in str(unknown.exception)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_bad_lot_of_a_simulated_fleet_is_found_and_no_other(connection, seed):
+    """What the simulator does to its devices, as their own reports of faults."""
+    product_id = register(connection)
+    simulate(connection, product_id, make_fleet(**SIMULATED, seed=seed, bad_lot="2025-W07"))
+
+    look(connection, product_id)
+
+    flagged = [(i[0], i[1], i[2]) for i in issues(connection) if i[3] == "flagged"]
+    assert flagged == [("bearing_wear", "lot", "2025-W07")]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_simulated_fleet_without_a_bad_lot_has_none(connection, seed):
+    product_id = register(connection)
+    simulate(connection, product_id, make_fleet(**SIMULATED, seed=seed))
+
+    look(connection, product_id)
+
+    assert [i for i in issues(connection) if i[3] == "flagged"] == []
+
+
+def simulate(connection: Connection, product_id: int, fleet: Fleet) -> None:
+    """Store a simulated fleet's devices, and the failures of the mode that the bad lot has."""
+    mode = fleet.machines[0].model.modes[0].name
+    fails = {f.device: f.fails_s for f in fleet.plan.failures if f.mode == mode}
+    for place, unit in enumerate(fleet.units):
+        (device_id,) = connection.execute(
+            "insert into gateway.device (name, product_id, serial, lot, firmware, shard, delivered_at,"
+            " created_at) values (%s, %s, %s, %s, %s, 0, %s, %s) returning id",
+            [unit.name, product_id, unit.serial, unit.lot, unit.firmware,
+             datetime.fromtimestamp(unit.delivered_s, UTC), NOW],
+        ).fetchone()  # fmt: skip
+        connection.execute(
+            "insert into ingest.progress values (%s, %s, %s, %s, 0)",
+            [device_id, datetime.fromtimestamp(fleet.start_s, UTC), NOW, NOW],
+        )
+        connection.execute(
+            "insert into anomaly.scorer_state (device_id, scored_through, state) values (%s, %s, '{}')",
+            [device_id, NOW],
+        )
+        if place in fails:
+            connection.execute(
+                "insert into anomaly.detection (device_id, kind, failure_mode, change, at, score, evidence,"
+                " created_at) values (%s, 'reported_fault', 'bearing_wear', 'raised', %s, 9, '{}', %s)",
+                [device_id, datetime.fromtimestamp(fails[place], UTC), NOW],
+            )
 
 
 def find(connection: Connection, device_id: int, *, verdict: str, at: datetime) -> None:
