@@ -21,6 +21,7 @@ CODES_MAX = 40
 """Columns stay affordable: the most frequent codes have their own."""
 SPAN_FACTOR = 4
 SPANS_MAX = 6
+_US_PER_DAY = 86_400_000_000
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,10 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events"):
-    """Per code: how many in each span of time, and hours since the last."""
+    """Per code: how many in each span of time, hours since the last, and the hour of the day at which it came.
+
+    What a machine reports when it tests itself at its fixed hour means more than the same code at any time.
+    """
 
     codes: tuple[Code, ...] = ()
     spans_hours: tuple[float, ...] = ()
@@ -65,7 +69,7 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events"):
         return tuple(
             f"{label}_{what}"
             for label in labels
-            for what in (*(f"in_{span:g}h" for span in self.spans_hours), "hours_ago")
+            for what in (*(f"in_{s:g}h" for s in self.spans_hours), "hours_ago", "came_at_hour")
         )
 
     def columns(self, catalog: Catalog, history: History, at_us: IntArray) -> FloatArray:
@@ -83,12 +87,14 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events"):
         return np.concatenate(parts, axis=1) if parts else np.empty((len(at_us), 0))
 
     def _of(self, event_us: IntArray, at_us: IntArray) -> FloatArray:
-        found = np.empty((len(at_us), len(self.spans_hours) + 1))
+        found = np.empty((len(at_us), len(self.spans_hours) + 2))
         seen = np.searchsorted(event_us, at_us, side="right")
         for column, span in enumerate(self.spans_hours):
             before = np.searchsorted(event_us, at_us - round(span * US_PER_HOUR), side="right")
             found[:, column] = seen - before
-        found[:, -1] = hours_since(event_us, at_us)
+        found[:, -2] = hours_since(event_us, at_us)
+        last = event_us[np.maximum(seen - 1, 0)] if len(event_us) else np.zeros_like(at_us)
+        found[:, -1] = np.where(seen > 0, last % _US_PER_DAY / US_PER_HOUR, np.nan)
         return found
 
 

@@ -38,6 +38,7 @@ def test_events_are_counted_over_spans_and_the_last_is_remembered() -> None:
     assert at["error_7_in_12h"] == [0, 2, 2]
     assert at["error_7_hours_ago"][1:] == [0, 2]
     assert np.isnan(at["error_7_hours_ago"][0])
+    assert at["error_7_came_at_hour"][1:] == [4, 4]
     assert at["rare_event_in_3h"] == [0, 0, 1]
     assert at["any_event_in_12h"] == [0, 2, 3]
 
