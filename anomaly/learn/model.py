@@ -200,8 +200,8 @@ def _fit_and_judge(
 def _groups(train: _Slice) -> tuple[IntArray, bool]:
     """Return what is left out together: devices, or stretches of time when few devices failed."""
     failing = np.unique(train.frame.device[train.outcome.has_failed])
-    if len(failing) >= 2 * FOLDS:
+    if len(failing) >= 2 * FOLDS or not len(train.frame):
         return train.frame.device, True
-    first, last = train.frame.at_us.min(initial=0), train.frame.at_us.max(initial=1)
-    block = (train.frame.at_us - first) * BLOCKS // max(last - first + 1, 1)
+    first, last = train.frame.at_us.min(), train.frame.at_us.max()
+    block = (train.frame.at_us - first) * BLOCKS // (last - first + 1)
     return np.asarray(block), False

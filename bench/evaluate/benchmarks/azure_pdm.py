@@ -11,6 +11,7 @@ import click
 from anomaly.learn.age import Age
 from anomaly.learn.calendar import Calendar
 from anomaly.learn.history import History
+from anomaly.learn.model import ModeModel
 from anomaly.learn.services import Services
 from anomaly.policy import Policy
 from anomaly.threshold import Budget
@@ -52,7 +53,8 @@ def command(
     """
     started = time.monotonic()
     case = _case(data, split_date)
-    runs = [_run(case, case.histories, case.histories, seed=seed) for seed in seeds]
+    models = [foresee.learn(case, seed=seed) for seed in seeds]
+    runs = [_judge(case, each, case.histories, case.histories) for each in models]
     unseen = [h for n, h in enumerate(case.histories) if n % UNSEEN_OF == 0]
     others = [h for n, h in enumerate(case.histories) if n % UNSEEN_OF]
     stranger = _run(case, others, unseen, seed=seeds[0])
@@ -62,7 +64,7 @@ def command(
         name="azure-pdm",
         figures={**_headline(figures, lead), "by_lead_hours": figures["alerts"],
                  **figures["chances"], "unseen_machines": stranger},
-        controls=_controls(case, seed=seeds[0]),
+        controls=_controls(case, models[0], seed=seeds[0]),
         seeds=seeds,
         seconds=time.monotonic() - started,
         options={"split_date": datetime.fromtimestamp(split_date / 1e6, tz=UTC).date().isoformat()},
@@ -109,6 +111,16 @@ def _run(
     models = foresee.learn(
         case, seed=seed, histories=learned_from, **({} if groups is None else {"groups": groups})
     )
+    return _judge(case, models, learned_from, judged_on)
+
+
+def _judge(
+    case: Case,
+    models: Sequence[ModeModel],
+    learned_from: Sequence[History],
+    judged_on: Sequence[History],
+) -> dict[str, Any]:
+    """Freeze the threshold on the calibration slice, then judge what comes later."""
     checked = foresee.forecast(
         case, models, from_us=case.train_until_us, until_us=case.split_us, histories=learned_from
     )
@@ -134,13 +146,12 @@ def _headline(figures: dict[str, Any], lead: str) -> dict[str, Any]:
     return {key: figures["alerts"][lead][key] for key in keys}
 
 
-def _controls(case: Case, *, seed: int) -> dict[str, dict[str, Any]]:
+def _controls(case: Case, models: Sequence[ModeModel], *, seed: int) -> dict[str, dict[str, Any]]:
     """The same figures without sensors: always, random, calendar, age, persistence."""
     learned = {
         name: _run(case, case.histories, case.histories, seed=seed, groups=groups)
         for name, groups in (("calendar", (Calendar,)), ("age", (Age, Services)))
     }
-    models = foresee.learn(case, seed=seed)
     judged, checked = (
         foresee.forecast(case, models, from_us=first, until_us=last)
         for first, last in (
