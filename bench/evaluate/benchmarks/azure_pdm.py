@@ -33,7 +33,7 @@ _WORDS = (
     "Figures without a lead are those with at least {lead} h;"
     " an alert counts when it opens at most {most:g} h before the failure."
 )
-BUDGET = Budget(per_device_year=0.8, confidence=0.7)
+BUDGET = Budget(per_device_year=0.8)
 POLICY = Policy(open_above=0.5, clear_below=0.25, confirm=1, of=1)
 """An error comes at one instant and its meaning lasts a day: there is nothing to confirm by waiting."""
 
