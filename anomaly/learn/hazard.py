@@ -37,7 +37,7 @@ FOLDS = 3
 TREES_TRIED = (5, 10, 20, 40, 80, 160)
 L2 = 30.0
 """Rows of one device are near copies of each other: leaves are drawn to nothing as if so many more rows
-said nothing. Of 1, 10, 50, 100 on training parts, 10 to 100 differed little and 1 was worse by a fifth."""
+said nothing. Of 1, 10, 50, 100 on training parts, 10 to 100 differed little and 1 was worse by a sixth."""
 EXTRA_EDGES = 4
 """Quantiles of the times to failure that cut the future beside the horizons."""
 PRIOR_FAILURES = 0.5
