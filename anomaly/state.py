@@ -1,8 +1,11 @@
 """What the scorer carries from window to window for one device; exact to the bit when stored as JSON."""
 
+from base64 import b64decode, b64encode
 from typing import Literal
 
 import msgspec
+
+from anomaly.stream.detector import Detector
 
 Values = list[float | None]
 """One per watched metric; None where nothing is known."""
@@ -66,9 +69,8 @@ class DeviceState(msgspec.Struct, kw_only=True):
     conditions: Values = msgspec.field(default_factory=list)
     reference: Values = msgspec.field(default_factory=list)
     reference_spread: Values = msgspec.field(default_factory=list)
-    recent: list[list[float]] = msgspec.field(default_factory=list)
-    """Per metric the last windows that had a value, newest last; only where devices follow themselves."""
-    lasting_spread: list[float] = msgspec.field(default_factory=list)
+    detector: Detector | None = None
+    """What the device has learned of itself; only where devices are compared with their own past."""
     modes: dict[str, ModeState] = msgspec.field(default_factory=dict)
     sensors: dict[str, SensorState] = msgspec.field(default_factory=dict)
     services: list[int] = msgspec.field(default_factory=list)
@@ -76,11 +78,19 @@ class DeviceState(msgspec.Struct, kw_only=True):
 
 
 def state_to_json(state: DeviceState) -> str:
-    return msgspec.json.encode(state).decode()
+    return msgspec.json.encode(state, enc_hook=_kept).decode()
 
 
 def state_from_json(value: object) -> DeviceState:
-    return msgspec.convert(value, DeviceState)
+    return msgspec.convert(value, DeviceState, dec_hook=_restored)
+
+
+def _kept(detector: Detector) -> str:
+    return b64encode(detector.to_bytes()).decode()
+
+
+def _restored(kind: type, kept: str) -> Detector:  # noqa: ARG001 - msgspec's form
+    return Detector.from_bytes(b64decode(kept))
 
 
 def first_state(*, first_us: int, window_us: int, learning_us: int) -> DeviceState:

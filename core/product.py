@@ -177,6 +177,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     future_max: timedelta = timedelta(minutes=10)
     silent_after: timedelta = timedelta(hours=1)
     """Without a sample for this long a device is no longer *reporting*."""
+    false_alarms_per_year: float = 1.0
+    """Of one device that is compared with its own past, greater than 0: alerts that nobody needed."""
     currency: str = "EUR"
     warranty: timedelta = timedelta(days=730)
     fault_metric: str | None = None

@@ -160,6 +160,9 @@ def _head(head: Table, metrics: Sequence[str]) -> dict[str, Any]:
         given = head.optional(key, read_duration)
         if given is not None:
             values[key] = given
+    budget = head.optional("false_alarms_per_year", read_positive)
+    if budget is not None:
+        values["false_alarms_per_year"] = budget
     values["fault_metric"] = head.optional("fault_metric", read_text)
     if values["fault_metric"] is not None:
         _check_known(head, "fault_metric", values["fault_metric"], metrics)
