@@ -264,9 +264,10 @@ def _choose_trees(
             continue
         model = _grow(x, learn, edges=edges, trees=max(TREES_TRIED), seed=seed)
         table = _table(x, test, edges)
-        for number_of_trees, chance in enumerate(model.staged_predict_proba(table), start=1):
-            if number_of_trees in TREES_TRIED:
-                losses[TREES_TRIED.index(number_of_trees)] += _loss(chance[:, 1], test)
+        with threadpool_limits(limits=1, user_api="openmp"):
+            for number_of_trees, chance in enumerate(model.staged_predict_proba(table), start=1):
+                if number_of_trees in TREES_TRIED:
+                    losses[TREES_TRIED.index(number_of_trees)] += _loss(chance[:, 1], test)
         constant += _loss(_constant(learn, len(edges))[test.interval], test)
         weight += float(test.weight.sum())
     best = int(np.argmin(losses))
