@@ -1,11 +1,16 @@
 """Everything that tests share stands in tests/fixtures."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 # Nothing is timed in a test: on a busy machine the first example may take as long as it likes.
 settings.register_profile("forecare", deadline=None)
 settings.load_profile("forecare")
+# Tests run beside each other: threads of boosted trees that wait for each other by spinning would make
+# each of them many times slower. Read by OpenMP when it is loaded, after this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["tests.fixtures.services", "tests.fixtures.community"]
 
