@@ -3,13 +3,22 @@
 import threading
 from datetime import timedelta
 
+import msgspec
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from anomaly import service, store
 from anomaly.evidence import instant
+from anomaly.features import Layout
 from anomaly.records import Samples
-from anomaly.state_store import DeviceProgress
+from anomaly.state_store import (
+    DeviceProgress,
+    PathWish,
+    claim_states,
+    read_layout,
+    read_paths,
+)
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.pool import Connection, Pool
@@ -209,3 +218,49 @@ def test_the_watermark_waits_for_slow_devices_but_not_for_silent_ones():
 
     assert service.watermark(PUMP, [progress(7), progress(6.9)]) == progress(6.9).through_us
     assert service.watermark(PUMP, [progress(7), progress(2)]) == progress(7 - late_days).through_us
+
+
+def test_states_that_were_stored_whole_with_their_paths_go_on_to_the_same_rows(
+    pool, devices, whole
+):
+    """Before records of fixed width there was one JSON document for everything."""
+    with pool.connection() as connection:
+        for table in ("window", "path", "detection", "forecast", "scorer_state"):
+            connection.execute(sql.SQL("delete from anomaly.{}").format(sql.Identifier(table)))
+        connection.execute("delete from ingest.progress")
+        connection.execute("delete from telemetry.test_pump")
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 12 * DAY_US)
+    work(pool)
+    with pool.connection() as connection:
+        _store_whole(connection, devices)
+
+    with pool.connection() as connection:
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 16 * DAY_US)
+    work(pool)
+
+    assert results(pool) == whole
+
+
+def _store_whole(connection: Connection, devices: list[int]) -> None:
+    """Put the states back into the older form."""
+    row = store.read_products(connection)[0]
+    kind = read_layout(connection, product_id=row.id, layout=Layout(row.product))
+    progress = [DeviceProgress(device_id=d, first_us=0, through_us=0, scored_us=0) for d in devices]
+    (crowd,) = claim_states(connection, kind, progress).crowds
+    wishes = [
+        PathWish(device_id=d, mode=m, from_us=None) for d in devices for m in kind.layout.modes
+    ]
+    paths = read_paths(connection, wishes)
+    assert paths
+    for place, device in enumerate(crowd.progress):
+        state = crowd.states.get(place)
+        for name, (at_us, sizes) in paths[device.device_id].items():
+            state.modes[name].path_us, state.modes[name].path = at_us, sizes
+        connection.execute(
+            "update anomaly.scorer_state set numbers = null, layout_id = null, state = %s"
+            " where device_id = %s",
+            [Jsonb(msgspec.to_builtins(state)), device.device_id],
+        )
+    connection.execute("delete from anomaly.path")
