@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from core.clock import wall_now
 from core.endpoints import database_url
 from core.errors import InvalidError, NotFoundError
+from core.options import Instant
 from core.pool import Connection, connect
 from core.runtime.progress import SILENT, console_progress
 from core.settings import load_settings
@@ -23,23 +24,6 @@ from ingest.rollups.store import rolled_products
 _STOPPED = 130
 
 
-class _Instant(click.ParamType[datetime]):
-    name = "DAY|TIME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            at = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no day or time: write 2026-01-31 or 2026-01-31T08:00:00Z", param, ctx
-            )
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
 @click.command()
 @click.argument("product")
 @click.option(
@@ -48,8 +32,8 @@ class _Instant(click.ParamType[datetime]):
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Only this one; repeatable."
 )
-@click.option("--from", "begin", type=_Instant(), help="From here on; without a zone it is UTC.")
-@click.option("--to", "end", type=_Instant(), help="Up to here, itself not included.")
+@click.option("--from", "begin", type=Instant(), help="From here on; without a zone it is UTC.")
+@click.option("--to", "end", type=Instant(), help="Up to here, itself not included.")
 @click.option(
     "--resolution",
     type=click.Choice([r.value for r in Resolution]),

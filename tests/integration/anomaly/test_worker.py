@@ -43,6 +43,10 @@ RESULTS = {
 
 
 def register(connection: Connection) -> list[int]:
+    return register_pumps(connection, len(FLEET))
+
+
+def register_pumps(connection: Connection, number: int) -> list[int]:
     connection.execute("insert into gateway.manufacturer (name) values ('Testers')")
     connection.execute(
         "insert into gateway.product (manufacturer_id, name, title, sheet, sheet_toml, created_at,"
@@ -64,7 +68,7 @@ def register(connection: Connection) -> list[int]:
             " select %s, id, %s, 0, %s from gateway.product returning id",
             [f"pump-{i}", f"P{i}", wall_now()],
         ).fetchone()[0]
-        for i in range(len(FLEET))
+        for i in range(number)
     ]
 
 
