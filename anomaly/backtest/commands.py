@@ -101,7 +101,9 @@ def backtest(
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         row = _product(connection, product)
         question = _question(row, begin=begin, end=end, useful=useful, seeds=seeds, change=change)
-        source = open_source(connection, row, until_us=question.until_us)
+        source = open_source(
+            connection, row, until_us=question.until_us, learned_before_us=question.from_us
+        )
         connection.rollback()
         _check(source, question)
         tracks = _replay_shown(source)

@@ -157,8 +157,8 @@ def _track(
         until_us=stream.until_us,
         watched_from_us=stream.first_us,
         at_us=at_us,
-        values=np.concatenate([part[1] for part in windows]),
-        health=_healths(catalog, made, at_us),
+        values=_as_stored(np.concatenate([part[1] for part in windows])),
+        health=_as_stored(_healths(catalog, made, at_us)),
         service_us=labels.service_us,
         service_component=labels.service_component,
         failure_us=labels.failure_us,
@@ -175,6 +175,11 @@ def _track(
             if d.kind == "sensor" and d.change == "raised"
         ),
     )  # fmt: skip
+
+
+def _as_stored(values: FloatArray) -> FloatArray:
+    """Round as the database does: what learned from stored windows must see the same ones here."""
+    return np.asarray(values.astype(np.float32), dtype=np.float64)
 
 
 def _healths(catalog: Catalog, made: Output, at_us: IntArray) -> FloatArray:

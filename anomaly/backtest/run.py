@@ -7,6 +7,7 @@ import numpy as np
 
 from anomaly.backtest.replay import STATUSES, Track, replay_stream
 from anomaly.backtest.source import Member, Source
+from anomaly.training.speaker import speak
 from anomaly.yardstick import Yardstick
 
 _LEARNING = STATUSES.index("learning")
@@ -22,7 +23,8 @@ def replay(source: Source) -> Iterator[Track]:
         normal = member.normal
         yard = yards.setdefault(id(normal), Yardstick(source.layout, normal.baseline))
         track = replay_stream(source.catalog, yard, member.stream)
-        yield as_known_then(_light(track), member)
+        spoken = speak(source.catalog, track, source.models)
+        yield as_known_then(_light(spoken), member)
 
 
 def as_known_then(track: Track, member: Member) -> Track:

@@ -4,7 +4,7 @@ Reads only. Nothing that became known after the end of the replay is handed on: 
 later finding, no baseline that was learned later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,8 +17,10 @@ from anomaly.baseline import Baseline
 from anomaly.evidence import instant
 from anomaly.features import Layout
 from anomaly.learn.history import Catalog
+from anomaly.learn.model import ModeModel
 from anomaly.records import Samples, ServiceEvent
 from anomaly.sample_store import read_samples
+from anomaly.training.store import read_roles
 from core.pool import Connection
 from core.sql import Queries
 from core.units import US
@@ -52,6 +54,8 @@ class Source:
     members: tuple[Member, ...]
     left_out: int
     """Devices whose first samples were let go: what was learned from them cannot be learned again."""
+    models: Mapping[str, ModeModel]
+    """Learned champions by failure mode, as far as they had learned nothing yet of the time that is judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +64,17 @@ class _Found:
     baseline_id: int | None
 
 
-def open_source(connection: Connection, row: store.ProductRow, *, until_us: int) -> Source:
-    """Look up whose history can be replayed up to an instant; samples are read while it is replayed."""
+def open_source(
+    connection: Connection,
+    row: store.ProductRow,
+    *,
+    until_us: int,
+    learned_before_us: int | None = None,
+) -> Source:
+    """Look up whose history can be replayed up to an instant; samples are read while it is replayed.
+
+    `learned_before_us` is the begin of the time that is judged: a model that learned from it stays silent.
+    """
     layout = Layout(row.product)
     key = {"product_id": row.id, "until": instant(until_us)}
     rows = connection.execute(_queries["backtest_devices"], key).fetchall()
@@ -80,7 +93,21 @@ def open_source(connection: Connection, row: store.ProductRow, *, until_us: int)
         layout=layout,
         members=_members(connection, layout, found, product_id=row.id, until_us=until_us),
         left_out=len(rows) - len(kept),
+        models=_models(
+            connection,
+            product_id=row.id,
+            before_us=until_us if learned_before_us is None else learned_before_us,
+        ),
     )
+
+
+def _models(connection: Connection, *, product_id: int, before_us: int) -> dict[str, ModeModel]:
+    champions = read_roles(connection, product_id=product_id)["champion"]
+    return {
+        mode: kept.model
+        for mode, kept in champions.items()
+        if kept.model.seen.calibrate_until_us <= before_us
+    }
 
 
 def _stream(

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from anomaly import store as products
+from anomaly.backtest.run import replay
+from anomaly.backtest.source import open_source
 from anomaly.evidence import instant
 from anomaly.learn.age import Age
 from anomaly.learn.history import Catalog, History
@@ -293,3 +295,36 @@ def test_a_model_in_shadow_is_written_down_and_says_nothing(
             "select distinct failure_mode, model_id from anomaly.shadow_forecast"
         ).fetchall()
     assert shadows == [(MODE, number)]
+
+
+def test_a_champion_speaks_in_a_backtest_unless_it_learned_from_the_time_that_is_judged(
+    pool: Pool, devices: list[int], model: ModeModel
+) -> None:
+    let_speak(pool, model, "champion")
+    with pool.connection() as connection:
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 16 * DAY_US)
+    work(pool)
+
+    with pool.connection() as connection:
+        row = product_row(connection)
+        until_us, learned_us = row.newest_us, model.seen.calibrate_until_us
+        told = list(
+            replay(open_source(connection, row, until_us=until_us, learned_before_us=learned_us))
+        )
+        silent = open_source(connection, row, until_us=until_us, learned_before_us=learned_us - 1)
+
+    place = CATALOG.modes.index(MODE)
+    said = {
+        (device, at): p
+        for device, mode, at, _, p, _, number, _ in forecasts(pool)
+        if mode == MODE and number is not None
+    }
+    again = {
+        (devices[number], instant(int(at))): track.p_fail[row_number, place, 2]
+        for number, track in enumerate(told)
+        for row_number, at in enumerate(track.made_us)
+    }
+    assert len(said) > 50
+    assert [again[key] for key in said] == pytest.approx(list(said.values()), rel=1e-5)
+    assert silent.models == {}

@@ -56,7 +56,11 @@ def test_a_replay_in_pieces_says_what_the_scorer_says_in_one_go(
     assert [STATUSES[s] for s in track.status[:, place]] == [f.status for f in said]
     p30 = [np.nan if f.outlook is None else f.outlook.p_fail_30d for f in said]
     assert np.array_equal(track.p_fail[:, place, 2], p30, equal_nan=True)
-    healths = {w.at_us: w.health[place] for w in live.windows if w.health[place] is not None}
+    healths = {
+        w.at_us: float(np.float32(w.health[place]))
+        for w in live.windows
+        if w.health[place] is not None
+    }
     kept = dict(zip(track.history.at_us.tolist(), track.history.health[:, place], strict=True))
     assert {at: kept[at] for at in healths} == healths
 
