@@ -27,13 +27,22 @@ class Updatable:
 
     def be_born(self, line: Device) -> None:
         line.subscribe(line.topic("firmware"), line.topic("chunk"))
+        self.announce(line)
+
+    def announce(self, line: Device) -> None:
+        """Say that it is there; real devices repeat it, since a broker may lose it (wire-format.md)."""
         birth = {"boot": self.boot, "firmware": self.version, "product": self.product}
         say(line, "birth", birth)
 
     def offer(self, line: Device, *, campaign: int = 1) -> dict[str, Any]:
         """Wait for the next message about the campaign."""
         while True:
-            message: dict[str, Any] = json.loads(next_of(line, "firmware").payload)
+            try:
+                packet = next_of(line, "firmware")
+            except TimeoutError:
+                self.announce(line)
+                packet = next_of(line, "firmware")
+            message: dict[str, Any] = json.loads(packet.payload)
             if message["campaign"] == campaign:
                 return message
 
