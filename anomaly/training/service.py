@@ -15,7 +15,7 @@ from anomaly.records import FloatArray
 from anomaly.store import ProductRow
 from anomaly.training import store
 from anomaly.training.contest import Champion, Contest, contest
-from anomaly.training.records import KeptModel
+from anomaly.training.records import KeptModel, ModelChange, Role
 from anomaly.training.said import FirstLayer
 from anomaly.training.said_store import read_said
 from anomaly.training.slices import Slices, cut, is_judge
@@ -118,24 +118,31 @@ def _record(
 
 def restore(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:
     """Let a model speak again, whichever speaks now; the caller commits."""
-    product_id, kept = store.read_model(connection, model_id=model_id)
-    store.lock_product(connection, product_id=product_id)
-    store.set_role(connection, product_id=product_id, kept=kept, role="champion", now=now)
-    store.add_event(
-        connection, product_id=product_id, failure_mode=kept.failure_mode, model_id=kept.id,
-        change="restored", reason=reason, now=now,
-    )  # fmt: skip
-    return kept
+    return _appoint(
+        connection, model_id, role="champion", change="restored", reason=reason, now=now
+    )
 
 
 def shadow(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:
     """Ask a model on live data without letting it speak; the caller commits."""
+    return _appoint(connection, model_id, role="shadow", change="shadowed", reason=reason, now=now)
+
+
+def _appoint(  # noqa: PLR0913 - a role and why, named
+    connection: Connection,
+    model_id: int,
+    *,
+    role: Role,
+    change: ModelChange,
+    reason: str,
+    now: datetime,
+) -> KeptModel:
     product_id, kept = store.read_model(connection, model_id=model_id)
     store.lock_product(connection, product_id=product_id)
-    store.set_role(connection, product_id=product_id, kept=kept, role="shadow", now=now)
+    store.set_role(connection, product_id=product_id, kept=kept, role=role, now=now)
     store.add_event(
         connection, product_id=product_id, failure_mode=kept.failure_mode, model_id=kept.id,
-        change="shadowed", reason=reason, now=now,
+        change=change, reason=reason, now=now,
     )  # fmt: skip
     return kept
 

@@ -8,6 +8,7 @@ import click
 import msgspec
 import orjson
 
+from bench.ingest import history
 from bench.ingest.history import RESULTS
 from bench.ingest.machine import revision
 from core.clock import wall_now
@@ -94,17 +95,13 @@ def flat(report: Report) -> dict[str, Any]:
 
 def keep(report: Report, folder: Path) -> Path:
     """Write a report; a crash leaves the file whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    at = wall_now().isoformat(timespec="seconds")
-    stamp = at.replace(":", "-").partition("+")[0]
-    words = "-".join(str(value) for value in report.options.values() if isinstance(value, str))
-    file = folder / f"evaluate-{report.name}{'-' + words if words else ''}-{stamp}.json"
-    draft = file.with_suffix(".draft")
-    kept = {"at": at, "revision": revision(), **flat(report)}
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-    draft.write_bytes(orjson.dumps(kept, option=options) + b"\n")
-    draft.replace(file)
-    return file
+    words = [str(value) for value in report.options.values() if isinstance(value, str)]
+    kept = {
+        "at": wall_now().isoformat(timespec="seconds"),
+        "revision": revision(),
+        **flat(report),
+    }
+    return history.keep(kept, folder, name="-".join(["evaluate", report.name, *words]))
 
 
 def show(report: Report) -> None:

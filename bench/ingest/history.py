@@ -13,13 +13,14 @@ RESULTS = PROJECT_ROOT / "bench" / "results"
 _SHAPES = ("one_sample_3", "one_sample_10", "catch_up")
 
 
-def keep(result: Mapping[str, Any], folder: Path) -> Path:
+def keep(result: Mapping[str, Any], folder: Path, *, name: str = "ingest") -> Path:
     """Write a result; a crash leaves the file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     at = str(result["at"]).replace(":", "-").partition("+")[0]
-    file = folder / f"ingest-{at}.json"
+    file = folder / f"{name}-{at}.json"
     draft = file.with_suffix(".draft")
-    draft.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    draft.write_bytes(orjson.dumps(result, option=options) + b"\n")
     draft.replace(file)
     return file
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from bench.ingest import history
 from bench.ingest.history import RESULTS
 from bench.ingest.report import figure
 from core.errors import InvalidError
@@ -37,13 +38,7 @@ _GROWTH = (
 
 def keep(result: Mapping[str, Any], folder: Path) -> Path:
     """Write a result; a crash leaves the file whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    at = str(result["at"]).replace(":", "-").partition("+")[0]
-    file = folder / f"scoring-{at}.json"
-    draft = file.with_suffix(".draft")
-    draft.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
-    draft.replace(file)
-    return file
+    return history.keep(result, folder, name="scoring")
 
 
 def results(folder: Path = RESULTS) -> list[dict[str, Any]]:
