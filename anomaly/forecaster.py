@@ -9,7 +9,7 @@ in closed form; the laws are mixed by how well they explain the path.
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
-from anomaly.records import FloatArray, IntArray, Outlook
+from anomaly.records import LIFE_SHARES, FloatArray, IntArray, Outlook
 
 _POWERS = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
 _GROWTHS = (1.0, 2.0, 3.5)
@@ -75,14 +75,16 @@ def forecast_path(  # noqa: PLR0913 - a path and what is known of it, named
         _mixed(belief, float(np.interp(24.0 * days, _HOURS, chance)), healthy)
         for days, healthy in ((1, base.p_fail_1d), (7, base.p_fail_7d), (30, base.p_fail_30d))
     ]
-    life = [_quantile(chance, share) for share in (0.1, 0.5, 0.9)]
+    life = [_quantile(chance, share) for share in LIFE_SHARES]
     return Outlook(
         p_fail_1d=p[0],
         p_fail_7d=max(p[1], p[0]),
         p_fail_30d=max(p[2], p[1], p[0]),
-        life_hours_q10=life[0],
-        life_hours_q50=life[1],
-        life_hours_q90=life[2],
+        life_hours_q05=life[0],
+        life_hours_q10=life[1],
+        life_hours_q50=life[2],
+        life_hours_q90=life[3],
+        life_hours_q95=life[4],
     )
 
 

@@ -12,6 +12,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+LIFE_SHARES = (0.05, 0.1, 0.5, 0.9, 0.95)
+"""Quantiles of remaining life that every forecast tells: the middle, and the ends of 80 and 90 % intervals."""
+
 Status = Literal["learning", "ok", "declining", "failed", "no_data"]
 Kind = Literal["wear", "reported_fault", "sensor"]
 Change = Literal["raised", "cleared"]
@@ -170,10 +173,23 @@ class Outlook:
     p_fail_1d: float
     p_fail_7d: float
     p_fail_30d: float
-    life_hours_q10: float | None = None
+    life_hours_q05: float | None = None
     """None: beyond any horizon."""
+    life_hours_q10: float | None = None
     life_hours_q50: float | None = None
     life_hours_q90: float | None = None
+    life_hours_q95: float | None = None
+
+    @property
+    def lives(self) -> tuple[float | None, ...]:
+        """Quantiles of remaining life at `LIFE_SHARES`, hours."""
+        return (
+            self.life_hours_q05,
+            self.life_hours_q10,
+            self.life_hours_q50,
+            self.life_hours_q90,
+            self.life_hours_q95,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

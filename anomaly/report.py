@@ -43,7 +43,8 @@ def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us:
         status = "failed"
         outlook = Outlook(
             p_fail_1d=1.0, p_fail_7d=1.0, p_fail_30d=1.0,
-            life_hours_q10=0.0, life_hours_q50=0.0, life_hours_q90=0.0,
+            life_hours_q05=0.0, life_hours_q10=0.0, life_hours_q50=0.0, life_hours_q90=0.0,
+            life_hours_q95=0.0,
         )  # fmt: skip
     elif state.phase == "learning":
         status, outlook = "learning", None

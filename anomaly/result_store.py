@@ -27,7 +27,7 @@ from anomaly.evidence import instant
 from anomaly.fleet_scorer import FleetOutput, QuietForecasts, WindowRows
 from anomaly.forecaster import base_outlook
 from anomaly.packed import NEVER
-from anomaly.records import Detection, FloatArray, Forecast, IntArray, Output, Values
+from anomaly.records import LIFE_SHARES, Detection, FloatArray, Forecast, IntArray, Output, Values
 from anomaly.report import FAILURES_PER_YEAR, quiet_evidence
 from anomaly.state_store import LayoutRow
 from anomaly.yardstick import Yardstick
@@ -40,7 +40,8 @@ _US_PER_DAY = 86_400_000_000
 _WINDOW = "window (device_id, at, layout_id, observed, expected, spread, score, health, wear_score)"
 _FORECAST = (
     "forecast (device_id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d, p_fail_30d,"
-    " life_hours_q10, life_hours_q50, life_hours_q90, evidence, baseline_id, created_at)"
+    " life_hours_q05, life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95, evidence,"
+    " baseline_id, created_at)"
 )
 
 
@@ -133,8 +134,7 @@ def _write_quiet(
 def _base_numbers() -> list[Same]:
     p = base_outlook(FAILURES_PER_YEAR)
     values = (p.p_fail_1d, p.p_fail_7d, p.p_fail_30d)
-    lives = (p.life_hours_q10, p.life_hours_q50, p.life_hours_q90)
-    return [real(value) for value in (*values, *lives)]
+    return [real(value) for value in (*values, *p.lives)]
 
 
 def _alike(
@@ -248,12 +248,9 @@ def _write_forecasts(
 
 def _forecast_line(f: Forecast) -> str:
     p = f.outlook
-    numbers: list[float | None] = [None] * 6
+    numbers: list[float | None] = [None] * (3 + len(LIFE_SHARES))
     if p is not None:
-        numbers = [
-            p.p_fail_1d, p.p_fail_7d, p.p_fail_30d,
-            p.life_hours_q10, p.life_hours_q50, p.life_hours_q90,
-        ]  # fmt: skip
+        numbers = [p.p_fail_1d, p.p_fail_7d, p.p_fail_30d, *p.lives]
     shown = "\t".join(_real(n) for n in [f.health_index, *numbers])
     return f"{f.failure_mode}\t{_at(f.made_us)}\t{f.status}\t{shown}\t{_json(f.evidence)}"
 

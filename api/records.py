@@ -148,9 +148,11 @@ class Forecast:
     p_fail_1d: float | None
     p_fail_7d: float | None
     p_fail_30d: float | None
+    life_hours_q05: float | None
     life_hours_q10: float | None
     life_hours_q50: float | None
     life_hours_q90: float | None
+    life_hours_q95: float | None
     evidence: Json
 
 

@@ -14,7 +14,15 @@ from anomaly.baseline import Baseline, fit_baseline, learned_ranges
 from anomaly.features import Layout, running_mask, summarise
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import Labels, ReportedFault, labels_of
-from anomaly.records import FloatArray, Forecast, IntArray, Output, Samples, ServiceEvent
+from anomaly.records import (
+    LIFE_SHARES,
+    FloatArray,
+    Forecast,
+    IntArray,
+    Output,
+    Samples,
+    ServiceEvent,
+)
 from anomaly.scorer import advance, read_from_us
 from anomaly.state import first_state
 from anomaly.yardstick import Yardstick
@@ -53,7 +61,7 @@ class Track:
     p_fail: FloatArray
     """Within each of `HORIZONS_HOURS`, NaN where nothing is claimed; (n, modes, 3)."""
     life_hours: FloatArray
-    """Quantiles 10, 50 and 90 % of remaining life, inf beyond any horizon; (n, modes, 3)."""
+    """Quantiles of remaining life at `LIFE_SHARES`, inf beyond any horizon; (n, modes, 5)."""
     labels: Labels
     sensors: tuple[tuple[int, str], ...]
     """Instants at which a sensor was reported as bad, and its metric."""
@@ -199,7 +207,7 @@ def _forecasts(
     made = np.unique(np.array([f.made_us for f in forecasts], dtype=np.int64))
     status = np.full((len(made), len(modes)), STATUSES.index("no_data"), dtype=np.int64)
     p_fail = np.full((len(made), len(modes), len(HORIZONS_HOURS)), np.nan)
-    life = np.full((len(made), len(modes), 3), np.inf)
+    life = np.full((len(made), len(modes), len(LIFE_SHARES)), np.inf)
     rows = np.searchsorted(made, [f.made_us for f in forecasts])
     for row, f in zip(rows.tolist(), forecasts, strict=True):
         mode = modes[f.failure_mode]
@@ -208,6 +216,5 @@ def _forecasts(
             continue
         o = f.outlook
         p_fail[row, mode] = (o.p_fail_1d, o.p_fail_7d, o.p_fail_30d)
-        quantiles = (o.life_hours_q10, o.life_hours_q50, o.life_hours_q90)
-        life[row, mode] = [np.inf if q is None else q for q in quantiles]
+        life[row, mode] = [np.inf if q is None else q for q in o.lives]
     return made, status, p_fail, life

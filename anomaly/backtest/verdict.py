@@ -17,7 +17,7 @@ from anomaly.judge.told import Ground, Told
 from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog
 from anomaly.policy import Policy
-from anomaly.records import FloatArray, IntArray
+from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 from anomaly.runs import Rows, runs_of
 from anomaly.training.contest import decision_hours
 from anomaly.training.said import chance_within
@@ -152,7 +152,7 @@ def _told(ground: Ground, mode: str, said: _Said, policy: Policy) -> Told:
         horizons_hours=said.horizons_hours,
         probability=said.probability,
         runs=runs_of(policy, rows, breaks),
-        life_shares=(0.1, 0.5, 0.9),
+        life_shares=LIFE_SHARES,
         life_hours=said.life_hours,
     )
 

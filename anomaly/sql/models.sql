@@ -67,9 +67,10 @@ limit %(limit)s;
 -- Asked again after a crash it says the same.
 insert into anomaly.shadow_forecast
     (device_id, failure_mode, made_at, model_id, p_fail_1d, p_fail_7d, p_fail_30d,
-     life_hours_q10, life_hours_q50, life_hours_q90)
+     life_hours_q05, life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95)
 values (%(device_id)s, %(failure_mode)s, %(made_at)s, %(model_id)s, %(p_fail_1d)s, %(p_fail_7d)s,
-        %(p_fail_30d)s, %(life_hours_q10)s, %(life_hours_q50)s, %(life_hours_q90)s)
+        %(p_fail_30d)s, %(life_hours_q05)s, %(life_hours_q10)s, %(life_hours_q50)s,
+        %(life_hours_q90)s, %(life_hours_q95)s)
 on conflict do nothing;
 
 -- name: first_layer_said
@@ -91,8 +92,9 @@ order by device_id, made_at;
 -- name: let_model_speak
 update anomaly.forecast
 set status = %(status)s, p_fail_1d = %(p_fail_1d)s, p_fail_7d = %(p_fail_7d)s,
-    p_fail_30d = %(p_fail_30d)s, life_hours_q10 = %(life_hours_q10)s,
-    life_hours_q50 = %(life_hours_q50)s, life_hours_q90 = %(life_hours_q90)s,
+    p_fail_30d = %(p_fail_30d)s, life_hours_q05 = %(life_hours_q05)s,
+    life_hours_q10 = %(life_hours_q10)s, life_hours_q50 = %(life_hours_q50)s,
+    life_hours_q90 = %(life_hours_q90)s, life_hours_q95 = %(life_hours_q95)s,
     evidence = %(evidence)s, model_id = %(model_id)s
 where id = %(id)s;
 

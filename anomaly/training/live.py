@@ -162,10 +162,11 @@ def _note(
 
 
 def _numbers(chance: Sequence[float], hours: Iterable[float]) -> dict[str, float | None]:
-    low, middle, high = (value if np.isfinite(value) else None for value in hours)
+    lives = [value if np.isfinite(value) else None for value in hours]
     return {
         "p_fail_1d": chance[0], "p_fail_7d": chance[1], "p_fail_30d": chance[2],
-        "life_hours_q10": low, "life_hours_q50": middle, "life_hours_q90": high,
+        "life_hours_q05": lives[0], "life_hours_q10": lives[1], "life_hours_q50": lives[2],
+        "life_hours_q90": lives[3], "life_hours_q95": lives[4],
     }  # fmt: skip
 
 

@@ -13,12 +13,11 @@ from anomaly.backtest.replay import HORIZONS_HOURS, STATUSES, Track
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog
 from anomaly.learn.model import ModeModel
-from anomaly.records import FloatArray
+from anomaly.records import LIFE_SHARES, FloatArray
 
 SIGN = 0.1
 """Chance of failing within a month from which a device counts as declining, whatever its health says."""
 _LIFE_HOURS = np.geomspace(1.0, 3 * 8766.0, 120)
-_QUANTILES = (0.1, 0.5, 0.9)
 _LEARNING, _OK, _DECLINING = (STATUSES.index(name) for name in ("learning", "ok", "declining"))
 
 
@@ -43,8 +42,8 @@ def outlook_rows(model: ModeModel, x: FloatArray) -> tuple[FloatArray, FloatArra
     Returns
     -------
     tuple of ndarray
-        Chance of failing within 24, 168 and 720 hours, (rows, 3); quantiles 10, 50 and 90 % of
-        remaining life in hours, inf beyond three years, (rows, 3).
+        Chance of failing within 24, 168 and 720 hours, (rows, 3); quantiles of remaining life at
+        `LIFE_SHARES` in hours, inf beyond three years, (rows, 5).
     """
     failed = 1 - model.survival(x, (*HORIZONS_HOURS, *_LIFE_HOURS))
     number = len(HORIZONS_HOURS)
@@ -52,9 +51,9 @@ def outlook_rows(model: ModeModel, x: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def _quantiles(failed: FloatArray) -> FloatArray:
-    """First hours at which the chance has reached each quantile; shape (rows, 3)."""
+    """First hours at which the chance has reached each quantile; shape (rows, 5)."""
     columns = []
-    for share in _QUANTILES:
+    for share in LIFE_SHARES:
         place = (failed < share).sum(axis=1)
         after = np.minimum(place, len(_LIFE_HOURS) - 1)
         before = np.maximum(after - 1, 0)

@@ -41,8 +41,8 @@ order by at desc, id desc
 limit %(limit)s;
 
 -- name: forecasts
-select id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d, p_fail_30d, life_hours_q10,
-    life_hours_q50, life_hours_q90, evidence
+select id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d, p_fail_30d, life_hours_q05,
+    life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95, evidence
 from anomaly.forecast
 where device_id = %(device_id)s and (%(failure_mode)s::text is null or failure_mode = %(failure_mode)s)
     and (%(before)s::timestamptz is null or made_at < %(before)s)

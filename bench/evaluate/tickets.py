@@ -144,5 +144,5 @@ def _forecast(track: Track, row: int, place: int, mode: str) -> Forecast:
         made_at=(EPOCH + timedelta(microseconds=int(track.made_us[row]))).astimezone(UTC),
         status=STATUSES[int(track.status[row, place])],  # type: ignore[arg-type]
         p_fail_1d=p[0], p_fail_7d=p[1], p_fail_30d=p[2],
-        life_hours_q10=life[0], life_hours_q50=life[1], life_hours_q90=life[2],
+        life_hours_q10=life[1], life_hours_q50=life[2], life_hours_q90=life[3],
     )  # fmt: skip

@@ -276,7 +276,7 @@ def _judge_side(catalog: Catalog, tracks: Sequence[Track], slices: Slices) -> li
         known = known_within(outcome.hours, outcome.has_failed, horizon_hours=decision_hours(mode))
         life = np.concatenate([t.life_hours[_test(t, slices), place] for t in tracks])
         status = np.concatenate([t.status[_test(t, slices), place] for t in tracks])
-        low, high = life[:, 0], life[:, 2]
+        low, high = life[:, 1], life[:, 3]
         ended = outcome.has_failed | (outcome.hours > high)
         shown = (status == STATUSES.index("declining")) & ended & np.isfinite(high)
         inside = (low <= outcome.hours) & (outcome.hours <= high) & outcome.has_failed

@@ -64,7 +64,7 @@ def find(connection: Connection, device_id: int) -> None:
 def stored(connection: Connection) -> list[tuple[object, ...]]:
     rows = connection.execute(
         "select d.name, f.failure_mode, f.made_at, f.status, f.p_fail_1d, f.p_fail_7d, f.p_fail_30d,"
-        " f.life_hours_q10, f.life_hours_q50, f.life_hours_q90"
+        " f.life_hours_q05, f.life_hours_q10, f.life_hours_q50, f.life_hours_q90, f.life_hours_q95"
         " from anomaly.forecast f join gateway.device d on d.id = f.device_id"
     ).fetchall()
     return sorted(

@@ -37,7 +37,7 @@ RESULTS = {
     "detection": "device_id, kind, failure_mode, change, at, score, evidence",
     "forecast": (
         "device_id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d, p_fail_30d,"
-        " life_hours_q10, life_hours_q50, life_hours_q90, evidence"
+        " life_hours_q05, life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95, evidence"
     ),
 }
 

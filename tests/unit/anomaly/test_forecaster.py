@@ -36,7 +36,7 @@ def test_probabilities_rise_with_the_horizon_and_quantiles_are_in_order(path, be
     outlook = extrapolate(np.arange(-29.0, 1.0), path, belief=belief)
 
     assert 0 <= outlook.p_fail_1d <= outlook.p_fail_7d <= outlook.p_fail_30d <= 1
-    lives = [outlook.life_hours_q10, outlook.life_hours_q50, outlook.life_hours_q90]
+    lives = list(outlook.lives)
     known = [life for life in lives if life is not None]
     assert known == sorted(known)
     assert lives[: len(known)] == known

@@ -182,7 +182,7 @@ def test_forecasts_rise_with_the_horizon_and_come_nearer_to_the_failure():
     for forecast in declining:
         outlook = forecast.outlook
         assert outlook.p_fail_1d <= outlook.p_fail_7d <= outlook.p_fail_30d
-        lives = [outlook.life_hours_q10, outlook.life_hours_q50, outlook.life_hours_q90]
+        lives = list(outlook.lives)
         known = [x for x in lives if x is not None]
         assert known == sorted(known)
     late = [f for f in declining if 15 < day(f.made_us) < 21]

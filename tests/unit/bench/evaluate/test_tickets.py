@@ -36,7 +36,7 @@ def track(statuses: list[int], *, p: float = 0.9, serviced_after: int | None = N
             service_component=np.full(len(service), component),
         ),
         made_us=made, status=status, p_fail=chance,
-        life_hours=np.full((number, len(CATALOG.modes), 3), np.inf),
+        life_hours=np.full((number, len(CATALOG.modes), 5), np.inf),
         labels=labels_of(CATALOG, findings=[], faults=[]), sensors=(),
     )  # fmt: skip
 
