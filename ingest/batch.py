@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from psycopg import errors
@@ -75,11 +75,24 @@ class Stored:
     """Topic and payload: what senders over a limit are to be told."""
 
 
+class Beside(Protocol):
+    """What somebody else writes in the same transactions, for instance what Sparkplug nodes declared."""
+
+    def save(self, connection: Connection) -> None:
+        """Write what is waiting. Called again when a batch is given again, or stored in halves."""
+
+    def settle(self) -> None:
+        """Take it as stored: the COMMIT has been done."""
+
+
 class BatchWriter:
     """Writes batches over one connection and remembers how far each stream has come."""
 
-    def __init__(self, registry: RegistryCache, *, share: float = 1.0) -> None:
+    def __init__(
+        self, registry: RegistryCache, *, share: float = 1.0, beside: Beside | None = None
+    ) -> None:
         self.registry = registry
+        self._beside = beside
         self._gate = Gate(registry, share=share)
         self._streams = StreamTable()
         self._edges = Edges()
@@ -137,10 +150,14 @@ class BatchWriter:
             pieces = self._copy(connection, arrivals, moment)
         held = joined(pieces)
         advances = self._fill(connection, held, moment, pieces)
+        if self._beside is not None:
+            self._beside.save(connection)
         failpoint("ingest.before_commit")
         connection.commit()
         failpoint("ingest.after_commit")
         self._streams.settle(advances)
+        if self._beside is not None:
+            self._beside.settle()
         return Stored(
             rows=sum(piece.held.admission.rows for piece in pieces),
             messages=len(arrivals),

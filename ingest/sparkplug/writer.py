@@ -14,9 +14,7 @@ from gateway.session import Arrival
 from gateway.sparkplug.messages import parse_sparkplug_topic
 from gateway.sparkplug.session import Node
 from ingest import store as ingest_store
-from ingest.batch import BatchWriter, Moment, Piece, Stored
-from ingest.fleet import Advances
-from ingest.limits.gate import Held
+from ingest.batch import BatchWriter, Stored
 from ingest.registry import RegistryCache
 from ingest.sparkplug import store
 from ingest.sparkplug.translate import Translation, rebirths, translate
@@ -32,7 +30,7 @@ class SparkplugWriter:
 
     def __init__(self, registry: RegistryCache) -> None:
         self.registry = registry
-        self._samples = _SampleWriter(registry, self)
+        self._samples = BatchWriter(registry, beside=self)
         self._nodes: dict[str, Node | None] = {}
         self._waiting: Translation | None = None
         self._asked_s: dict[str, float] = {}
@@ -100,34 +98,6 @@ class SparkplugWriter:
         }
         self._asked_s.update(dict.fromkeys(asked, now_s))
         return asked
-
-
-class _SampleWriter(BatchWriter):
-    """Writes the samples, and in the same transaction what the Sparkplug writer has beside them."""
-
-    def __init__(self, registry: RegistryCache, beside: SparkplugWriter) -> None:
-        super().__init__(registry)
-        self._beside = beside
-
-    def _write(
-        self,
-        connection: Connection,
-        arrivals: Sequence[Arrival],
-        *,
-        now: datetime,
-        now_s: float,
-        refuse_with: str = "",
-    ) -> Stored:
-        stored = super()._write(connection, arrivals, now=now, now_s=now_s, refuse_with=refuse_with)
-        self._beside.settle()
-        return stored
-
-    def _fill(
-        self, connection: Connection, held: Held, moment: Moment, pieces: Sequence[Piece]
-    ) -> Advances:
-        advances = super()._fill(connection, held, moment, pieces)
-        self._beside.save(connection)
-        return advances
 
 
 def _spoken_for(connection: Connection, arrivals: Sequence[Arrival]) -> set[tuple[str, str]]:

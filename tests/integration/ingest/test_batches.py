@@ -19,6 +19,7 @@ from ingest.batch import BatchWriter
 from ingest.registry import RegistryCache
 from tests.integration.gateway.sheets import SMALL
 from tests.integration.ingest.conftest import NOW_MS
+from tests.integration.ingest.contents import clear, everything
 
 
 @pytest.fixture
@@ -38,24 +39,6 @@ def store(pool: Pool, batches: Sequence[Sequence[Arrival]]) -> None:
     with pool.connection() as connection:
         for batch in batches:
             writer.write(connection, batch, now=wall_now(), now_s=0.0)
-
-
-def everything(pool: Pool) -> list[list[Any]]:
-    queries = (
-        "select * from telemetry.kettle order by device_id, measured_at",
-        "select * from ingest.stream order by device_id, boot",
-        "select device_id, first_measured_at, measured_through from ingest.progress order by 1",
-        "select device_name, payload, reason from ingest.dead_letter order by 1, 2",
-    )
-    with pool.connection() as connection:
-        return [connection.execute(query).fetchall() for query in queries]
-
-
-def clear(pool: Pool) -> None:
-    with pool.connection() as connection:
-        connection.execute(
-            "truncate telemetry.kettle, ingest.stream, ingest.progress, ingest.dead_letter"
-        )
 
 
 def messages(rng: random.Random) -> list[Arrival]:

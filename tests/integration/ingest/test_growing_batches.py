@@ -4,7 +4,6 @@ all of them when the database goes away in the middle."""
 import json
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import psycopg
 import pytest
@@ -21,6 +20,7 @@ from ingest.registry import RegistryCache
 from tests.fixtures.reads import Reads
 from tests.integration.gateway.sheets import SMALL
 from tests.integration.ingest.conftest import NOW_MS
+from tests.integration.ingest.contents import clear, everything
 
 DEVICES = 5
 
@@ -45,24 +45,6 @@ def growing(
     return Reads(reads, before_last=before_last).batch()
 
 
-def everything(pool: Pool) -> list[list[Any]]:
-    queries = (
-        "select * from telemetry.kettle order by device_id, measured_at",
-        "select * from ingest.stream order by device_id, boot",
-        "select device_id, first_measured_at, measured_through, samples from ingest.progress order by 1",
-        "select device_name, payload, reason from ingest.dead_letter order by 1, 2",
-    )
-    with pool.connection() as connection:
-        return [connection.execute(query).fetchall() for query in queries]
-
-
-def clear(pool: Pool) -> None:
-    with pool.connection() as connection:
-        connection.execute(
-            "truncate telemetry.kettle, ingest.stream, ingest.progress, ingest.dead_letter"
-        )
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_growing_batch_gives_the_same_rows_as_a_complete_one(pool: Pool, seed: int) -> None:
     source = random.Random(seed)
@@ -79,7 +61,7 @@ def test_a_growing_batch_gives_the_same_rows_as_a_complete_one(pool: Pool, seed:
             writer.write(connection, first, now=wall_now(), now_s=0.0)
             stored = writer.write(connection, batch, now=wall_now(), now_s=0.1)
         assert stored.messages == len(messages)
-        found.append(everything(pool))
+        found.append(everything(pool, with_counts=True))
 
     assert found[0] == found[1]
     assert len(found[0][0]) == 100 * (40 * DEVICES - 2)
@@ -114,11 +96,11 @@ def test_a_batch_is_stored_whole_when_the_database_went_away_while_it_grew(pool:
     with pytest.raises(psycopg.OperationalError):
         writer.write(broken, batch, now=wall_now(), now_s=0.0)
     broken.close()
-    nothing = everything(pool)
+    nothing = everything(pool, with_counts=True)
     writer.registry.forget()
     with pool.connection() as connection:
         stored = writer.write(connection, batch, now=wall_now(), now_s=0.1)
 
     assert nothing == [[], [], [], []]
     assert stored.messages == len(messages)
-    assert len(everything(pool)[0]) == 100 * len(messages)
+    assert len(everything(pool, with_counts=True)[0]) == 100 * len(messages)
