@@ -8,6 +8,7 @@ import click
 from anomaly import service, store
 from anomaly.fleet import store as fleet_store
 from anomaly.fleet import words
+from anomaly.training.trainer import Trainer
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.endpoints import database_url
@@ -40,9 +41,11 @@ def run() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    pool = make_pool(database_url(load_settings()), name="anomaly", size_max=2)
+    settings = load_settings()
+    trainer = Trainer(is_on=settings.trains_by_itself)
+    pool = make_pool(database_url(settings), name="anomaly", size_max=2)
     try:
-        Worker(pool=pool, stop=stop).run()
+        Worker(pool=pool, stop=stop, trainer=trainer).run()
     finally:
         pool.close()
 

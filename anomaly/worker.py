@@ -10,6 +10,7 @@ from anomaly import rescore, service, store
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
 from anomaly.training.live import Voices
+from anomaly.training.trainer import Trainer
 from core.clock import monotonic_s, wall_now
 from core.log import get_logger
 from core.pool import Pool
@@ -29,6 +30,7 @@ class Worker:
     stop: threading.Event
     looked_at: dict[int, int] = field(default_factory=dict)
     voices: Voices = field(default_factory=Voices)
+    trainer: Trainer = field(default_factory=Trainer)
 
     def run(self) -> None:
         """Loop until `stop` is set. A database that goes away is waited for."""
@@ -52,6 +54,7 @@ class Worker:
                 _log.info("database.back")
                 away_s = 0.0
             self.stop.wait(_BUSY_S if is_busy else _IDLE_S)
+        self.trainer.stop()
 
     def turn(self) -> bool:
         """Go once through all products; True when there was something to do."""
@@ -65,6 +68,7 @@ class Worker:
             is_busy |= self._score(row)
             self._rescore(row)
             self._look(row)
+            self._train(row)
         return is_busy
 
     def _learn(self, row: store.ProductRow) -> bool:
@@ -99,6 +103,11 @@ class Worker:
         if seen is not None and seen.changed:
             _log.info("fleet.looked", product=row.product.name, groups=seen.groups,
                       flagged=seen.flagged, changed=seen.changed)  # fmt: skip
+
+    def _train(self, row: store.ProductRow) -> None:
+        """Let the product be trained, beside all this, when enough has come to light."""
+        with self.pool.connection() as connection:
+            self.trainer.look(connection, row, now=wall_now())
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""

@@ -97,6 +97,11 @@ class Settings:
         "",
         "Folder of the certificate authority of `forecare ca`. Empty: `ca` in the runtime folder.",
     )
+    training: str = _setting(
+        "on",
+        "Whether the scorer lets products be trained by themselves when enough has failed since the last"
+        " time: `on` or `off` (then only `forecare model train` does).",
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
     failpoint: str = _setting(
         "",
@@ -115,6 +120,12 @@ class Settings:
                 f"FORECARE_HTTP_PORT is {self.http_port!r}", hint="give a port from 1 to 65535"
             )
         return int(self.http_port)
+
+    @property
+    def trains_by_itself(self) -> bool:
+        if self.training not in ("on", "off"):
+            raise PermanentError(f"FORECARE_TRAINING is {self.training!r}", hint="write on or off")
+        return self.training == "on"
 
     @property
     def base_url(self) -> str:

@@ -143,7 +143,7 @@ class Supervisor:
                 # An own group: a Ctrl-C in the terminal reaches the supervisor alone, which stops
                 # the children in order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl call, no Python state touched
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, no Python state touched
             )
 
 
@@ -181,5 +181,6 @@ def run_until_signal(supervisor: Supervisor, *, on_tick: Callable[[], bool | Non
             signal.signal(number, handler)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Ask the kernel to end this process with the thread that started it; for `preexec_fn`."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

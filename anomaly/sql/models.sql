@@ -2,12 +2,12 @@
 -- Revisions count per product and failure mode; two trainings at once get two of them.
 insert into anomaly.model
     (product_id, failure_mode, revision, data_from, data_through, devices, failures, features, seeds,
-     figures, parameters, code_version, created_at)
+     figures, parameters, code_version, created_at, training_id)
 select %(product_id)s, %(failure_mode)s,
        coalesce((select max(revision) from anomaly.model
                  where product_id = %(product_id)s and failure_mode = %(failure_mode)s), 0) + 1,
        %(data_from)s, %(data_through)s, %(devices)s, %(failures)s, %(features)s, %(seeds)s,
-       %(figures)s, %(parameters)s, %(code_version)s, %(now)s
+       %(figures)s, %(parameters)s, %(code_version)s, %(now)s, %(training_id)s
 returning id, revision;
 
 -- name: lock_product

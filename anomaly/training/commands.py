@@ -1,9 +1,15 @@
 """`forecare model`: learn from failures, see what was learned, put an old model back."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
 import click
+from rich.console import Console
+from rich.progress import Progress
 
 from anomaly import store as products
-from anomaly.training import service, store
+from anomaly.training import job, job_store, service, store
 from core.clock import wall_now
 from core.endpoints import database_url
 from core.errors import NotFoundError
@@ -12,6 +18,13 @@ from core.settings import load_settings
 from core.terminal import show_table
 
 _EVENTS_SHOWN = 40
+_TRAININGS_SHOWN = 12
+_BECAUSE = {
+    "asked": "somebody asked for it",
+    "first": "there were failures enough to begin",
+    "labels": "more failures were known",
+    "month": "a month had passed",
+}
 
 
 @click.group()
@@ -29,13 +42,32 @@ def model() -> None:
 @model.command()
 @click.argument("product")
 @click.option("--seeds", default="0,1,2", show_default=True, help="Seeds, with commas between.")
-def train(product: str, seeds: str) -> None:
-    """Learn PRODUCT's failure modes anew, and let what is better speak from now on."""
-    numbers = _seeds(seeds)
-    with connect(database_url(load_settings()), name="model train") as connection:
+@click.option(
+    "--if-due", is_flag=True, help="Only if enough has come to light since the last time."
+)
+def train(product: str, seeds: str, *, if_due: bool) -> None:
+    """Learn PRODUCT's failure modes anew, and let what is better speak from now on.
+
+    It may be killed at any moment: until all is kept, nothing is. The scorer (`forecare anomaly run`)
+    begins it by itself, with --if-due, once ten failures of some mode are known, then whenever a tenth
+    more (at least five) are, and a month of the devices' time after the last; unless FORECARE_TRAINING=off.
+    """
+    numbers, settings = _seeds(seeds), load_settings()
+    url = database_url(settings)
+    with connect(url, name="model train") as connection:
         row = _product(connection, product)
-        done = service.train_product(connection, row, now=wall_now(), seeds=numbers)
+    with _progress(f"training {product}") as on_step:
+        done = job.train(
+            url, row, clock=wall_now, only_if_due=if_due, seeds=numbers, on_step=on_step
+        )
+    if done is None:
+        click.echo(f"{product} need not be trained: too little is new")
+        return
     click.echo(f"seeds {', '.join(map(str, numbers))}")
+    _show_outcome(done)
+
+
+def _show_outcome(done: Sequence[service.Trained]) -> None:
     show_table(
         ("failure mode", "model", "failures judged", "error now", "error of the new", "outcome"),
         [
@@ -52,6 +84,19 @@ def train(product: str, seeds: str) -> None:
     )
 
 
+@contextmanager
+def _progress(title: str) -> Iterator[job.OnStep]:
+    """A bar on a terminal; a line per step elsewhere, all on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text, share: click.echo(f"{share:4.0%}  {text}", err=True)
+        return
+    with Progress(console=console) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda text, share: bar.update(task, completed=share, description=text)
+        bar.update(task, completed=1.0, description=title)
+
+
 @model.command("list")
 @click.argument("product")
 def list_models(product: str) -> None:
@@ -59,6 +104,11 @@ def list_models(product: str) -> None:
     with connect(database_url(load_settings()), name="model list") as connection:
         row = _product(connection, product)
         rows = store.read_models(connection, product_id=row.id)
+        newest = job_store.read_trainings(connection, product_id=row.id, limit=1)
+        is_running = not job_store.is_free(connection, product_id=row.id)
+    if newest and newest[0].state == "running" and is_running:
+        now = newest[0]
+        click.echo(f"being trained since {now.began_at:%H:%M}: {now.step}, {now.share:.0%} done")
     if not rows:
         click.echo(
             f"nothing was learned yet; the first layer speaks: `forecare model train {product}`"
@@ -94,10 +144,28 @@ def list_models(product: str) -> None:
 @model.command()
 @click.argument("product")
 def history(product: str) -> None:
-    """Show which models of PRODUCT came and went, and why, the newest first."""
+    """Show when PRODUCT was trained, which models came and went, and why, the newest first."""
     with connect(database_url(load_settings()), name="model history") as connection:
         row = _product(connection, product)
         events = store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
+        trainings = job_store.read_trainings(connection, product_id=row.id, limit=_TRAININGS_SHOWN)
+    show_table(
+        ("trained", "because", "failures known", "took", "outcome"),
+        [
+            (
+                f"{training.began_at:%Y-%m-%d %H:%M}",
+                _BECAUSE[training.reason],
+                str(training.failures),
+                str(
+                    timedelta(
+                        seconds=round((training.updated_at - training.began_at).total_seconds())
+                    )
+                ),
+                f"{training.state}: {training.outcome or training.step}",
+            )
+            for training in trainings
+        ],
+    )
     show_table(
         ("when", "failure mode", "model", "what", "why"),
         [

@@ -1,6 +1,6 @@
 """What others may call: train a product's models, let one speak or fall silent, say how it came about."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +20,11 @@ from anomaly.training.said import FirstLayer
 from anomaly.training.said_store import read_said
 from anomaly.training.slices import Slices, cut, is_judge
 from core.errors import InvalidError
-from core.failpoint import failpoint
 from core.pool import Connection
 
 SEEDS = (0, 1, 2)
+OnStep = Callable[[str], None]
+"""Is told what is begun, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +36,25 @@ class Trained:
     is_promoted: bool
 
 
-def challengers(
-    catalog: Catalog, histories: Sequence[History], *, slices: Slices, seeds: Sequence[int]
-) -> dict[str, ModeModel]:
-    """Learn every failure mode from the devices that teach. Pure."""
-    teachers = [history for history in histories if not is_judge(history.device)]
-    if not teachers:
-        raise InvalidError(
-            "every device of the product is kept aside to judge", hint="it takes a few devices more"
-        )
-    return {
-        mode: fit_mode_model(
-            catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
-            calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
-        )
-        for mode in catalog.modes
-    }  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a training is made from, read at one moment."""
+
+    product_id: int
+    catalog: Catalog
+    histories: Sequence[History]
+    slices: Slices
+    first_layer: FirstLayer
+    speaking: Mapping[str, KeptModel]
+    """By failure mode, who spoke then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """A challenger, and how its contest went."""
+
+    model: ModeModel
+    contest: Contest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,54 +70,141 @@ class Speaking:
         return np.asarray(1 - self.model.survival(own.x, [hours])[:, 0])
 
 
-def train_product(
-    connection: Connection, row: ProductRow, *, now: datetime, seeds: Sequence[int] = SEEDS
-) -> list[Trained]:
-    """Train a challenger per failure mode; it speaks from now on where it is surely better; the caller commits.
+def steps_of(row: ProductRow) -> int:
+    """Return the number of steps of a training."""
+    return 1 + 2 * len(row.product.failure_modes) + 1
 
-    A crash before the COMMIT leaves everything as it was.
-    """
-    store.lock_product(connection, product_id=row.id)
+
+def read_material(connection: Connection, row: ProductRow, *, on_step: OnStep) -> Material:
+    """Read all that a product's training needs; nothing is read after it."""
+    on_step("reading histories")
     catalog = Catalog(row.product)
     names = store.read_devices(connection, product_id=row.id)
     histories = read_histories(connection, catalog, list(names))
     slices = cut(histories)
     judges = {device_id: name for device_id, name in names.items() if is_judge(name)}
     said = read_said(connection, catalog, names=judges, from_us=slices.calibrate_until_us)
-    first_layer = FirstLayer(catalog=catalog, said=said)
-    speaking = store.read_roles(connection, product_id=row.id)["champion"]
-    done = []
-    for mode, model in challengers(catalog, histories, slices=slices, seeds=seeds).items():
-        champion: Champion = first_layer.of(mode)
-        if mode in speaking:
-            champion = Speaking(catalog=catalog, model=speaking[mode].model)
-        result = contest(
-            catalog, histories, challenger=model, champion=champion, slices=slices, seed=seeds[0]
+    return Material(
+        product_id=row.id,
+        catalog=catalog,
+        histories=histories,
+        slices=slices,
+        first_layer=FirstLayer(catalog=catalog, said=said),
+        speaking=store.read_roles(connection, product_id=row.id)["champion"],
+    )
+
+
+def challengers(
+    catalog: Catalog,
+    histories: Sequence[History],
+    *,
+    slices: Slices,
+    seeds: Sequence[int],
+    on_step: OnStep = lambda _text: None,
+) -> dict[str, ModeModel]:
+    """Learn every failure mode from the devices that teach. Pure."""
+    teachers = [history for history in histories if not is_judge(history.device)]
+    if not teachers:
+        raise InvalidError(
+            "every device of the product is kept aside to judge", hint="it takes a few devices more"
         )
-        done.append(_record(connection, product_id=row.id, model=model, result=result, now=now))
-    failpoint("anomaly.before_training_commit")
+    found = {}
+    for mode in catalog.modes:
+        on_step(f"{mode}: learning")
+        found[mode] = fit_mode_model(
+            catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
+            calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
+        )  # fmt: skip
+    return found
+
+
+def learn(material: Material, *, seeds: Sequence[int], on_step: OnStep) -> list[Learned]:
+    """Learn every failure mode, and let it compete on the devices that judge. Pure.
+
+    Raises
+    ------
+    InvalidError
+        If nobody teaches.
+    """
+    models = challengers(
+        material.catalog, material.histories, slices=material.slices, seeds=seeds, on_step=on_step
+    )
+    return [_compete(material, model, seeds, on_step) for model in models.values()]
+
+
+def _compete(
+    material: Material, model: ModeModel, seeds: Sequence[int], on_step: OnStep
+) -> Learned:
+    on_step(f"{model.mode}: judging")
+    champion: Champion = material.first_layer.of(model.mode)
+    if model.mode in material.speaking:
+        kept = material.speaking[model.mode]
+        champion = Speaking(catalog=material.catalog, model=kept.model)
+    result = contest(
+        material.catalog, material.histories, challenger=model, champion=champion,
+        slices=material.slices, seed=seeds[0],
+    )  # fmt: skip
+    return Learned(model=model, contest=result)
+
+
+def keep(
+    connection: Connection,
+    material: Material,
+    learned: Sequence[Learned],
+    *,
+    training_id: int,
+    now: datetime,
+) -> list[Trained]:
+    """Keep challengers; one speaks from now on where it is surely better. The caller commits.
+
+    Where somebody let another model speak in the meantime, the contest was against the wrong one: then the
+    challenger is kept and stays silent.
+    """
+    store.lock_product(connection, product_id=material.product_id)
+    roles = store.read_role_ids(connection, product_id=material.product_id)
+    speaks = {mode: model_id for mode, role, model_id in roles if role == "champion"}
+    done = []
+    for item in learned:
+        mode = item.model.mode
+        spoke = material.speaking.get(mode)
+        is_same = speaks.get(mode) == (None if spoke is None else spoke.id)
+        done.append(
+            _keep(
+                connection, item, product_id=material.product_id, training_id=training_id,
+                is_same=is_same, now=now,
+            )
+        )  # fmt: skip
     return done
 
 
-def _record(
-    connection: Connection, *, product_id: int, model: ModeModel, result: Contest, now: datetime
+def _keep(  # noqa: PLR0913 - one challenger, named
+    connection: Connection,
+    item: Learned,
+    *,
+    product_id: int,
+    training_id: int,
+    is_same: bool,
+    now: datetime,
 ) -> Trained:
+    model, result = item.model, item.contest
     model_id = store.add_model(
-        connection, product_id=product_id, model=model, figures=msgspec.to_builtins(result), now=now
-    )
+        connection, product_id=product_id, model=model, figures=msgspec.to_builtins(result),
+        training_id=training_id, now=now,
+    )  # fmt: skip
     kept = KeptModel(id=model_id, failure_mode=model.mode, model=model)
-    if result.is_better:
+    speaks = result.is_better and is_same
+    if speaks:
         store.set_role(connection, product_id=product_id, kept=kept, role="champion", now=now)
     store.add_event(
         connection,
         product_id=product_id,
         failure_mode=model.mode,
         model_id=model_id,
-        change="promoted" if result.is_better else "refused",
-        reason=result.reason,
+        change="promoted" if speaks else "refused",
+        reason=result.reason if is_same else "another model was let speak while it was trained",
         now=now,
     )
-    return Trained(model_id=model_id, contest=result, is_promoted=result.is_better)
+    return Trained(model_id=model_id, contest=result, is_promoted=speaks)
 
 
 def restore(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:

@@ -29,19 +29,21 @@ def read_devices(connection: Connection, *, product_id: int) -> dict[int, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def add_model(
+def add_model(  # noqa: PLR0913 - one row, named
     connection: Connection,
     *,
     product_id: int,
     model: ModeModel,
     figures: Mapping[str, Any],
     now: datetime,
+    training_id: int | None = None,
 ) -> int:
     """Keep a model; its parameters are plain numbers, nothing in them can run."""
     row = connection.execute(
         _queries["add_model"],
         {
             "product_id": product_id,
+            "training_id": training_id,
             "failure_mode": model.mode,
             "data_from": instant(model.seen.from_us),
             "data_through": instant(model.seen.calibrate_until_us),

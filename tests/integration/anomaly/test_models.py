@@ -1,7 +1,5 @@
 """Models on a real database: trained on what scoring left, better ones speak, old ones come back."""
 
-from contextlib import suppress
-
 import msgspec
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from anomaly.learn.metrics import Metrics
 from anomaly.learn.model import ModeModel, fit_mode_model
 from anomaly.learn.store import read_histories
 from anomaly.training import service, store
-from anomaly.training.slices import is_judge
 from core.clock import wall_now
 from core.errors import NotFoundError
 from core.pool import Connection, Pool
@@ -141,39 +138,6 @@ def test_histories_come_back_as_scoring_left_them(pool: Pool, product_id: int) -
         assert history.values == pytest.approx(left.values, rel=1e-5)
         assert history.failure_us.tolist() == left.failure_us.tolist()
         assert history.service_us.tolist() == left.service_us.tolist()
-
-
-def test_a_better_model_speaks_and_every_step_is_kept_with_its_reason(
-    pool: Pool, product_id: int
-) -> None:
-    with pool.connection() as connection:
-        done = service.train_product(
-            connection, product_row(connection), now=wall_now(), seeds=(0,)
-        )
-
-    by_mode = {item.contest.mode: item for item in done}
-    assert by_mode[MODE].is_promoted, by_mode[MODE].contest.reason
-    assert not by_mode["winding_fault"].is_promoted
-    with pool.connection() as connection:
-        speaking = store.read_roles(connection, product_id=product_id)["champion"]
-        rows = store.read_models(connection, product_id=product_id)
-        events = store.read_events(connection, product_id=product_id, limit=10)
-    assert list(speaking) == [MODE]
-    assert {row.failure_mode: row.role for row in rows}[MODE] == "champion"
-    assert sum(is_judge(h.device) for h in FLEET_TOLD) + rows[0].devices == len(FLEET_TOLD)
-    assert {(e.failure_mode, e.change) for e in events} == {
-        (MODE, "promoted"), ("winding_fault", "refused"), ("board_fault", "refused"),
-    }  # fmt: skip
-
-
-def test_a_training_that_dies_before_its_commit_leaves_nothing(pool: Pool, product_id: int) -> None:
-    with suppress(ZeroDivisionError), pool.connection() as connection:
-        service.train_product(connection, product_row(connection), now=wall_now(), seeds=(0,))
-        raise ZeroDivisionError
-
-    with pool.connection() as connection:
-        assert store.read_models(connection, product_id=product_id) == []
-        assert store.read_role_ids(connection, product_id=product_id) == ()
 
 
 def test_an_old_model_comes_back_with_one_call_and_says_the_same(
