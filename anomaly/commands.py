@@ -8,11 +8,11 @@ import click
 from anomaly import service, store
 from anomaly.fleet import store as fleet_store
 from anomaly.fleet import words
+from anomaly.rules.commands import reinstate, rules
 from anomaly.training.trainer import Trainer
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.endpoints import database_url
-from core.errors import NotFoundError
 from core.pool import connect, make_pool
 from core.settings import load_settings
 from core.terminal import show_table
@@ -80,12 +80,8 @@ def issues(product: str | None, with_cleared: bool) -> None:
     forecare anomaly issues --all
     """
     with connect(database_url(load_settings()), name="anomaly issues") as connection:
-        names = {row.product.name for row in store.read_products(connection)}
-        if product is not None and product not in names:
-            raise NotFoundError(
-                f"there is no product {product!r} with data",
-                hint=f"products with data: {', '.join(sorted(names)) or 'none'}",
-            )
+        if product is not None:
+            store.product_named(connection, product)
         rows = fleet_store.read_issues(
             connection, product=product, with_cleared=with_cleared, limit=_ISSUES_MAX
         )
@@ -118,13 +114,8 @@ def fit(product: str) -> None:
     of their learning time later use the new one.
     """
     with connect(database_url(load_settings()), name="anomaly fit") as connection:
-        rows = {row.product.name: row for row in store.read_products(connection)}
-        if product not in rows:
-            raise NotFoundError(
-                f"there is no product {product!r} with data",
-                hint=f"products with data: {', '.join(sorted(rows)) or 'none'}",
-            )
-        baseline = service.learn_product(connection, rows[product], now=wall_now(), is_forced=True)
+        row = store.product_named(connection, product)
+        baseline = service.learn_product(connection, row, now=wall_now(), is_forced=True)
     if baseline is None:
         click.echo("its devices follow their own recent past: there is nothing to share")
         return
@@ -134,3 +125,7 @@ def fit(product: str) -> None:
             f"  {metric.metric}: {metric.explained:.0%} explained, spread {metric.sigma:.3g},"
             f" smoothed {metric.sigma_smooth:.3g}"
         )
+
+
+for command in (rules, reinstate):
+    anomaly.add_command(command)

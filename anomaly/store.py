@@ -14,6 +14,7 @@ from anomaly.baseline import Baseline
 from anomaly.evidence import instant
 from anomaly.records import ServiceEvent
 from anomaly.state_store import DeviceProgress
+from core.errors import NotFoundError
 from core.pool import Connection
 from core.product import Product, product_from_json
 from core.sql import Queries
@@ -82,6 +83,23 @@ def read_products(connection: Connection) -> list[ProductRow]:
         )
         for row in rows
     ]
+
+
+def product_named(connection: Connection, name: str) -> ProductRow:
+    """Return the product of that name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none with data.
+    """
+    rows = {row.product.name: row for row in read_products(connection)}
+    if name not in rows:
+        raise NotFoundError(
+            f"there is no product {name!r} with data",
+            hint=f"products with data: {', '.join(sorted(rows)) or 'none'}",
+        )
+    return rows[name]
 
 
 def read_due_devices(

@@ -9,6 +9,7 @@ from psycopg_pool import PoolTimeout
 from anomaly import rescore, service, store
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
+from anomaly.rules import service as rules
 from anomaly.training.live import Voices
 from anomaly.training.trainer import Trainer
 from core.clock import monotonic_s, wall_now
@@ -68,6 +69,7 @@ class Worker:
             is_busy |= self._score(row)
             self._rescore(row)
             self._look(row)
+            self._count(row)
             self._train(row)
         return is_busy
 
@@ -108,6 +110,14 @@ class Worker:
         """Let the product be trained, beside all this, when enough has come to light."""
         with self.pool.connection() as connection:
             self.trainer.look(connection, row, now=wall_now())
+
+    def _count(self, row: store.ProductRow) -> None:
+        """Hold the false alarms of the product's rules against their budgets."""
+        with self.pool.connection() as connection:
+            seen = rules.look_at_rules(connection, row, now=wall_now())
+        if seen is not None:
+            for mode in seen.demoted:
+                _log.warning("rule.demoted", product=row.product.name, failure_mode=mode)
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""

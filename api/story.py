@@ -5,7 +5,7 @@ from typing import Any
 
 from api import words
 from api.records import HistoryEntry, Json
-from maintenance.decide import explain
+from maintenance.reasons import explain
 
 _ACTIONS = {
     "ticket.opened": "Ticket opened",
@@ -17,6 +17,7 @@ _ACTIONS = {
     "appointment.rebooked": "Visit moved",
     "appointment.cancelled": "Visit cancelled",
     "work.started": "Technician began",
+    "work.extended": "Look at another part added",
 }
 
 

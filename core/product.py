@@ -77,6 +77,9 @@ class FailureMode(msgspec.Struct, frozen=True, kw_only=True):
     """When the owner should switch the device off."""
     remedy: tuple[str, ...] = ()
     """Steps with which the owner can cure it without a visit; empty: a technician is needed."""
+    false_alarms_per_year: float | None = None
+    """Of one device: needless alerts that this failure mode's rule may raise, greater than 0. None: an
+    even share of the product's."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +209,13 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
             if mode.name == name:
                 return mode
         raise KeyError(name)
+
+    def false_alarms_allowed(self, mode: FailureMode) -> float:
+        """Return the budget of a failure mode's rule, false alarms per device-year."""
+        if mode.false_alarms_per_year is not None:
+            return mode.false_alarms_per_year
+        rules = sum(1 for other in self.failure_modes if other.evidence)
+        return self.false_alarms_per_year / max(rules, 1)
 
 
 def time_window(product: Product, *, now_ms: int) -> tuple[int, int]:

@@ -239,6 +239,7 @@ def _failure_mode(table: Table, metrics: Sequence[str]) -> FailureMode | None:
     }
     for key in ("plain", "until_then", "stop_if"):
         values[key] = table.take(key, read_any_text, default="")
+    values["false_alarms_per_year"] = table.optional("false_alarms_per_year", read_positive)
     table.close()
     if evidence and values["agree"] and values["agree"] > len(evidence):
         table.fault(

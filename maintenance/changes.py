@@ -19,6 +19,7 @@ from maintenance.decide import Decision, Forecast
 from maintenance.invitation import visit_calendar
 from maintenance.notices import Notice, VisitTime
 from maintenance.outbox import Sender, queue_notice
+from maintenance.reasons import inspection_step
 
 SLOTS_IN_MAIL = 3
 _HOUR = timedelta(hours=1)
@@ -159,6 +160,19 @@ def extend_work_order(change: Change, ticket_id: int, mode: FailureMode) -> None
             "checklist": Jsonb(list(mode.checklist)),
         },
     )
+
+
+def add_inspection(
+    change: Change, about: About, mode: FailureMode, *, at: datetime, reason: str
+) -> bool:
+    """Put the look at a part on the checklist of a visit, once; False when it is there or work has begun."""
+    step = inspection_step(mode.title)
+    cursor = change.connection.execute(
+        store.queries["add_inspection"], {"ticket_id": about.ticket_id, "step": Jsonb([step])}
+    )
+    if cursor.rowcount:
+        note(change, about, "work.extended", at=at, reason=reason, detail={"step": step})
+    return cursor.rowcount == 1
 
 
 def close(  # noqa: PLR0913 - everything by keyword

@@ -6,15 +6,15 @@ tells it with numbers.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
 
 from core.product import FailureMode
+from maintenance.reasons import Action, Reason
 
 CONFIRMATIONS = 2
 """So many of the last `CONFIRMATION_WINDOW` forecasts must want a visit before a ticket opens."""
@@ -42,65 +42,6 @@ Kind = Literal["preventive", "corrective"]
 
 _LEVELS: tuple[Level, ...] = ("watch", "plan", "act")
 _DAY_HOURS = 24.0
-
-
-class Action(StrEnum):
-    OPEN = "open"
-    JOIN = "join"
-    HOLD = "hold"
-    CLEAR = "clear"
-    NONE = "none"
-
-
-class Reason(StrEnum):
-    """Why a decision is as it is; `explain` has the sentence for people."""
-
-    LEARNING = "learning"
-    NO_DATA = "no_data"
-    HEALTHY = "healthy"
-    WAITING_IS_CHEAPER = "waiting_is_cheaper"
-    NOT_CONFIRMED = "not_confirmed"
-    FAILURE_LIKELY = "failure_likely"
-    REPORTED_FAULT = "reported_fault"
-    ALREADY_OPEN = "already_open"
-    RISK_ROSE = "risk_rose"
-    SAME_COMPONENT = "same_component"
-    MASKED_BY_FAILURE = "masked_by_failure"
-    AFTER_VISIT = "after_visit"
-    AFTER_NO_FAULT_FOUND = "after_no_fault_found"
-    AFTER_CANCELLATION = "after_cancellation"
-    RECOVERED = "recovered"
-    VISIT_BOOKED = "visit_booked"
-    LATE_DATA = "late_data"
-
-
-_SENTENCES = {
-    Reason.LEARNING: "Still learning what is normal for this device.",
-    Reason.NO_DATA: "There is too little fresh data to say anything.",
-    Reason.HEALTHY: "No sign of wear that would matter.",
-    Reason.WAITING_IS_CHEAPER: "It is wearing, but a visit now would cost more than waiting does.",
-    Reason.NOT_CONFIRMED: "A visit would pay off, but one forecast alone is not believed yet.",
-    Reason.FAILURE_LIKELY: "Waiting would cost more than a visit, in at least two of three forecasts.",
-    Reason.REPORTED_FAULT: "The device has failed or reports the fault itself.",
-    Reason.ALREADY_OPEN: "There is an open ticket for this already.",
-    Reason.RISK_ROSE: "There is an open ticket, and the failure has come closer.",
-    Reason.SAME_COMPONENT: "An open ticket for the same component covers this.",
-    Reason.MASKED_BY_FAILURE: "Another part has failed; what the rest shows until then is not trusted.",
-    Reason.AFTER_VISIT: "It was just repaired; the values need time to settle.",
-    Reason.AFTER_NO_FAULT_FOUND: "A technician has just found no fault here.",
-    Reason.AFTER_CANCELLATION: "The last ticket for this was cancelled a short while ago.",
-    Reason.RECOVERED: "The values have been back to normal for several forecasts.",
-    Reason.VISIT_BOOKED: "The values are back to normal; the booked visit stays.",
-    Reason.LATE_DATA: "This is history: the data came late, and only what is live raises an alarm.",
-}
-
-
-def explain(reason: str) -> str:
-    """Return the sentence for people; the bare reason for one that this version does not know."""
-    try:
-        return _SENTENCES[Reason(reason)]
-    except ValueError:
-        return reason
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +102,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     level: Level = "watch"
     kind: Kind = "preventive"
     ticket_id: int | None = None
-    """The open ticket that is joined, held or cleared."""
+    """The open ticket that is joined, held or cleared, or whose visit looks at the part too."""
     due_at: datetime | None = None
     cost_of_waiting: float = 0.0
     cost_of_acting: float = 0.0
@@ -176,6 +117,12 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     event_now: datetime
     late_through: datetime | None = None
     """Samples up to here arrived too late to alarm anybody; None: none did."""
+    demoted_since: Mapping[str, datetime] = {}
+    """Event time from which on a failure mode's rule opens no ticket any more: it was wrong too often."""
+
+    def is_demoted(self, forecast: Forecast) -> bool:
+        since = self.demoted_since.get(forecast.failure_mode)
+        return since is not None and forecast.made_at > since
 
     def is_late(self, forecast: Forecast) -> bool:
         return self.late_through is not None and forecast.made_at <= self.late_through
@@ -399,6 +346,8 @@ def _about_new_ticket(
     is_believed = kind == "corrective" or streak.is_confirmed
     if not is_believed:
         return Decision(action=Action.HOLD, reason=Reason.NOT_CONFIRMED, level=level, kind=kind)
+    if kind == "preventive" and situation.is_demoted(forecast):
+        return _about_next_visit(situation, level=level)
     due = due_at(forecast, mode=mode, kind=kind, event_now=situation.event_now)
     sharing = next((t for t in situation.open_tickets if t.component == mode.component), None)
     if sharing is not None:
@@ -414,6 +363,18 @@ def _about_new_ticket(
         return Decision(action=Action.HOLD, reason=Reason.MASKED_BY_FAILURE, level=level)
     reason = Reason.REPORTED_FAULT if kind == "corrective" else Reason.FAILURE_LIKELY
     return Decision(action=Action.OPEN, reason=reason, level=level, kind=kind, due_at=due)
+
+
+def _about_next_visit(situation: Situation, *, level: Level) -> Decision:
+    """A rule that was wrong too often opens no ticket: somebody who comes anyway shall look at the part."""
+    waiting = [t for t in situation.open_tickets if t.state in ("open", "scheduled")]
+    visit = min(waiting, key=lambda t: (t.state != "scheduled", t.due_at), default=None)
+    return Decision(
+        action=Action.INSPECT,
+        reason=Reason.RULE_DEMOTED,
+        level=level,
+        ticket_id=visit.ticket_id if visit else None,
+    )
 
 
 def _cooling_down(

@@ -1,6 +1,6 @@
 """Runs the SQL of maintenance: reads records, writes rows. Never commits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,6 +121,17 @@ def closed_tickets(
         ticket = ClosedTicket(failure_mode=row[1], closed_at=row[2], close_reason=row[3] or "")
         tickets.setdefault(row[0], []).append(ticket)
     return tickets
+
+
+def demoted_rules(
+    connection: Connection, product_ids: Collection[int]
+) -> dict[int, dict[str, datetime]]:
+    """Return the failure modes whose rule opens no ticket any more, and since when, per product."""
+    rows = connection.execute(queries["demoted_rules"], {"product_ids": list(product_ids)})
+    found: dict[int, dict[str, datetime]] = {}
+    for product_id, mode, since in rows:
+        found.setdefault(product_id, {})[mode] = since
+    return found
 
 
 def record_progress(

@@ -4,7 +4,7 @@ One transaction holds the progress of some devices, their decisions, tickets, me
 crash before its COMMIT leaves nothing, one after it leaves everything; nobody decides twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 
@@ -20,17 +20,16 @@ from maintenance.away import DATABASE_AWAY
 from maintenance.case import failure_mode_of
 from maintenance.changes import Change
 from maintenance.decide import (
-    Action,
     ClosedTicket,
     Decision,
     Forecast,
     OpenTicket,
-    Reason,
     Situation,
     Streak,
     decide,
 )
 from maintenance.outbox import Sender
+from maintenance.reasons import Action, Reason
 
 log = get_logger("maintenance")
 
@@ -58,6 +57,7 @@ class _Device(msgspec.Struct, kw_only=True):
     streaks: dict[str, Streak]
     open_tickets: list[OpenTicket]
     closed_tickets: list[ClosedTicket]
+    demoted_since: Mapping[str, datetime]
 
     def situation(self, forecast: Forecast) -> Situation:
         return Situation(
@@ -66,6 +66,7 @@ class _Device(msgspec.Struct, kw_only=True):
             forecast_every=self.product.forecast_every,
             event_now=max(self.event_now, forecast.made_at),
             late_through=self.late_through,
+            demoted_since=self.demoted_since,
         )
 
 
@@ -111,6 +112,7 @@ class Decider:
         closed = store.closed_tickets(connection, ids)
         rows = connection.execute(store.queries["devices"], {"device_ids": ids}).fetchall()
         known = {row[0]: row[1:] for row in rows}
+        demoted = store.demoted_rules(connection, {row[1] for row in rows})
         for claim in claims:
             product_id, revision, event_now, late_through = known[claim.device_id]
             yield _Device(
@@ -122,6 +124,7 @@ class Decider:
                 streaks=dict(claim.streaks),
                 open_tickets=opened.get(claim.device_id, []),
                 closed_tickets=closed.get(claim.device_id, []),
+                demoted_since=demoted.get(product_id, {}),
             )
 
     def _sheet(self, connection: Connection, product_id: int, revision: int) -> Product:
@@ -239,6 +242,8 @@ def _carry_out(change: Change, device: _Device, verdict: _Verdict) -> bool:
             return _join(change, device, verdict)
         case Action.CLEAR:
             return _clear(change, device, verdict)
+        case Action.INSPECT:
+            return _inspect(change, device, verdict)
         case _:
             return False
 
@@ -299,6 +304,17 @@ def _clear(change: Change, device: _Device, verdict: _Verdict) -> bool:
     others = (t for t in device.closed_tickets if t.failure_mode != mode)
     device.closed_tickets = [closed, *others]
     return True
+
+
+def _inspect(change: Change, device: _Device, verdict: _Verdict) -> bool:
+    """Let the visit that comes anyway look at the part; without one it stays a hint."""
+    ticket_id = verdict.decision.ticket_id
+    if ticket_id is None:
+        return False
+    about = changes.About(device_id=device.device_id, ticket_id=ticket_id)
+    return changes.add_inspection(
+        change, about, verdict.mode, at=verdict.forecast.made_at, reason=verdict.decision.reason
+    )
 
 
 def _read_open_tickets(change: Change, device: _Device) -> None:

@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from anomaly import store as products
+from anomaly.rules import store as rules_store
+from anomaly.rules.records import RuleEvent
 from anomaly.training import job, job_store, service, store
+from anomaly.training.records import ModelEvent
 from core.clock import wall_now
 from core.endpoints import database_url
 from core.errors import NotFoundError
@@ -144,11 +147,17 @@ def list_models(product: str) -> None:
 @model.command()
 @click.argument("product")
 def history(product: str) -> None:
-    """Show when PRODUCT was trained, which models came and went, and why, the newest first."""
+    """Show when PRODUCT was trained, which models came and went, and why, the newest first.
+
+    And which failure modes' rules were demoted for too many false alarms, or put back.
+    """
     with connect(database_url(load_settings()), name="model history") as connection:
         row = _product(connection, product)
-        events = store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
+        models = store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
+        rules = rules_store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
         trainings = job_store.read_trainings(connection, product_id=row.id, limit=_TRAININGS_SHOWN)
+    both: list[ModelEvent | RuleEvent] = [*models, *rules]
+    events = sorted(both, key=lambda event: event.at, reverse=True)[:_EVENTS_SHOWN]
     show_table(
         ("trained", "because", "failures known", "took", "outcome"),
         [

@@ -14,7 +14,7 @@ from api.pages.render import render
 from api.rest.model import Cursor, Id
 from api.store import TicketFilter, WorkFilter
 from maintenance import service as maintenance
-from maintenance.decide import explain
+from maintenance.reasons import explain
 
 router = APIRouter(include_in_schema=False)
 

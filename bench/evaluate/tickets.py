@@ -16,7 +16,6 @@ from anomaly.policy import Episode
 from anomaly.runs import STILL_OPEN, Runs
 from core.units import EPOCH
 from maintenance.decide import (
-    Action,
     ClosedTicket,
     Decision,
     Forecast,
@@ -25,6 +24,7 @@ from maintenance.decide import (
     Streak,
     decide,
 )
+from maintenance.reasons import Action
 
 _REPAIRED = "done"
 

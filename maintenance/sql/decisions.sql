@@ -56,6 +56,11 @@ where device.id = any(%(device_ids)s)
 -- name: sheet
 select sheet, revision from gateway.product where id = %(product_id)s
 
+-- name: demoted_rules
+-- Rules that overdrew their budget of false alarms: they open no ticket.
+select product_id, failure_mode, since from anomaly.rule_standing
+where product_id = any(%(product_ids)s) and standing = 'inspect_at_next_visit'
+
 -- name: open_tickets
 -- Locked, so that a ticket cannot be closed by people while it is being decided about.
 select id, device_id, failure_mode, component, kind, state, level, due_at

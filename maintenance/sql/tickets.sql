@@ -50,6 +50,12 @@ set kit = kit || %(kit)s::jsonb, checklist = checklist || %(checklist)s::jsonb
 where ticket_id = %(ticket_id)s and state in ('ready', 'scheduled')
   and not kit @> %(kit)s::jsonb
 
+-- name: add_inspection
+-- A rule that was wrong too often opens no ticket: the visit that comes anyway looks at its part too, once.
+update maintenance.work_order
+set checklist = checklist || %(step)s::jsonb
+where ticket_id = %(ticket_id)s and state in ('ready', 'scheduled') and not checklist @> %(step)s::jsonb
+
 -- name: lock_ticket
 select id, device_id, failure_mode, alert_id, state, closed_at, opened_at
 from maintenance.ticket where id = %(ticket_id)s for update

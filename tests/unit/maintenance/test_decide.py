@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 
 from maintenance.decide import (
     CALM_SHARE,
-    Action,
     ClosedTicket,
     Decision,
     Forecast,
     OpenTicket,
-    Reason,
     Situation,
     Streak,
     compare_costs,
     decide,
     due_at,
-    explain,
     failure_probability,
 )
+from maintenance.reasons import Action, Reason, explain
 from tests.fixtures.maintenance import EVERY, NOON, make_forecast, make_healthy_forecast, make_mode
 
 WANTED = Streak(levels=("plan",))
@@ -424,3 +422,66 @@ def test_a_streak_survives_storage(given_forecasts: list[Forecast]) -> None:
 def test_every_reason_has_a_sentence() -> None:
     assert all(explain(reason).endswith(".") for reason in Reason)
     assert explain("of another version") == "of another version"
+
+
+DEMOTED = {"fan_bearing": NOON - timedelta(days=1)}
+
+
+def test_a_rule_that_was_wrong_too_often_opens_no_ticket_and_leaves_a_hint() -> None:
+    decision = choose(
+        make_forecast(), streak=WANTED, situation=make_situation(demoted_since=DEMOTED)
+    )
+
+    assert (decision.action, decision.reason) == (Action.INSPECT, Reason.RULE_DEMOTED)
+    assert decision.ticket_id is None
+
+
+def test_a_demoted_rule_asks_the_visit_that_comes_first_to_look_at_the_part() -> None:
+    others = [
+        make_ticket(ticket_id=8, failure_mode="compressor_wear", component="compressor"),
+        make_ticket(ticket_id=9, failure_mode="leak", component="pipe", state="scheduled"),
+        make_ticket(ticket_id=10, failure_mode="valve", component="valve", state="in_service"),
+    ]
+
+    decision = choose(
+        make_forecast(),
+        streak=WANTED,
+        situation=make_situation(demoted_since=DEMOTED, open_tickets=others),
+    )
+
+    assert (decision.action, decision.ticket_id) == (Action.INSPECT, 9)
+
+
+def test_a_demoted_rule_brings_no_parts_to_a_visit_of_its_component() -> None:
+    sharing = make_ticket(ticket_id=8, failure_mode="fan_imbalance", component="fan")
+
+    decision = choose(
+        make_forecast(),
+        streak=WANTED,
+        situation=make_situation(demoted_since=DEMOTED, open_tickets=[sharing]),
+    )
+
+    assert (decision.action, decision.ticket_id) == (Action.INSPECT, 8)
+
+
+def test_what_a_device_reports_itself_opens_a_ticket_whatever_became_of_the_rule() -> None:
+    decision = choose(make_forecast(**FAILED), situation=make_situation(demoted_since=DEMOTED))
+
+    assert (decision.action, decision.reason) == (Action.OPEN, Reason.REPORTED_FAULT)
+
+
+def test_a_ticket_that_was_open_before_its_rule_was_demoted_goes_on() -> None:
+    decision = choose(
+        make_forecast(),
+        streak=WANTED,
+        situation=make_situation(demoted_since=DEMOTED, open_tickets=[make_ticket()]),
+    )
+
+    assert (decision.action, decision.reason) == (Action.JOIN, Reason.ALREADY_OPEN)
+
+
+@pytest.mark.parametrize("since", [NOON, NOON + timedelta(days=1)])
+def test_a_demotion_does_not_reach_back(since: Any) -> None:
+    situation = make_situation(demoted_since={"fan_bearing": since})
+
+    assert choose(make_forecast(), streak=WANTED, situation=situation).action == Action.OPEN
