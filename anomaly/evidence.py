@@ -23,6 +23,13 @@ _TEMPLATES = {
     "serviced": "The {component} was serviced on {day}; wear counts from then on.",
     "held": "A technician found no fault on {day}; only what gets worse than then is reported.",
     "learned": "Of parts that looked like this, about {percent} % failed within {days} days; learned from {failures} failures.",
+    "similar": "Of {cases} earlier {noun} that looked like this, {outcomes}.",
+    "similar_failed": "{failed} failed {within}",
+    "similar_worn": "{worn} {were} found worn on a visit",
+    "similar_nothing": "{nothing} came to nothing",
+    "after": "after {first} {unit}",
+    "between": "within {first} to {last} days",
+    "record": "Of {cases} earlier {noun} of {low} to {high} % within 30 days, {right} came true.",
     "all_normal": "All metrics are as expected.",
 }
 
@@ -46,6 +53,55 @@ def metric_sentence(metric: MetricEvidence) -> Sentence:
         unit=f" {metric.unit}" if metric.unit else "",
         deviation=_number(abs(deviation), deviation),
         since=since,
+    )
+
+
+def similar_sentence(  # noqa: PLR0913 - what became of them, named
+    *,
+    cases: int,
+    failed: int,
+    first_days: float | None,
+    last_days: float | None,
+    worn: int,
+    nothing: int,
+) -> Sentence:
+    """Say what became of others that looked alike: "…, 3 failed within 9 to 21 days, 1 came to nothing"."""
+    first, last = (
+        max(1, round(days)) if days is not None else None for days in (first_days, last_days)
+    )
+    within = "after" if first == last else "between"
+    outcomes = [
+        _TEMPLATES[key].format(**values)
+        for key, number, values in (
+            (
+                "similar_failed",
+                failed,
+                {
+                    "failed": failed,
+                    "within": _TEMPLATES[within].format(
+                        first=first, last=last, unit="day" if first == 1 else "days"
+                    ),
+                },
+            ),
+            ("similar_worn", worn, {"worn": worn, "were": "was" if worn == 1 else "were"}),
+            ("similar_nothing", nothing, {"nothing": nothing}),
+        )
+        if number
+    ]
+    values = {
+        "cases": cases, "failed": failed, "first_days": first, "last_days": last, "worn": worn,
+        "nothing": nothing,
+    }  # fmt: skip
+    noun = "case" if cases == 1 else "cases"
+    text = _TEMPLATES["similar"].format(cases=cases, noun=noun, outcomes=", ".join(outcomes))
+    return Sentence(key="similar", values=dict(values), text=text)
+
+
+def record_sentence(*, low: float, high: float, cases: int, right: int) -> Sentence:
+    """Say how often such forecasts came true."""
+    noun = "forecast" if cases == 1 else "forecasts"
+    return sentence(
+        "record", cases=cases, noun=noun, low=round(100 * low), high=round(100 * high), right=right
     )
 
 

@@ -12,6 +12,7 @@ from anomaly.features import Layout, summarise
 from anomaly.fleet_scorer import Path, Survey, conclude
 from anomaly.learn.history import Catalog
 from anomaly.packed import NEVER
+from anomaly.precedent.service import Precedents, tell_precedents
 from anomaly.records import FleetSamples, IntArray, Samples, ServiceEvent
 from anomaly.result_store import CrowdOutput, DeviceOutput, write_results
 from anomaly.sample_store import Stretch, read_fleet_samples, read_samples
@@ -106,6 +107,7 @@ def score_devices(  # noqa: PLR0913 - one turn, named
     now: datetime,
     looked_at: dict[int, int],
     voices: Voices | None = None,
+    precedents: Precedents | None = None,
 ) -> Turn:
     """Score what is new of some devices, and let learned models speak about it; the caller commits.
 
@@ -132,14 +134,17 @@ def score_devices(  # noqa: PLR0913 - one turn, named
     write_results(connection, kind, devices=outputs, crowds=done, now=now)
     scored = [output.device_id for output in outputs]
     scored += [device_id for crowd in done for device_id in crowd.device_ids.tolist()]
+    since_us = min(p.first_us if p.scored_us is None else p.scored_us for p in devices)
     speak_live(
         connection,
         catalog=Catalog(row.product),
         roles=(voices or Voices()).of(connection, row.id),
         device_ids=scored,
-        since_us=min(p.first_us if p.scored_us is None else p.scored_us for p in devices),
+        since_us=since_us,
         now=now,
     )
+    known = (precedents or Precedents()).of(connection, row.id)
+    tell_precedents(connection, known=known, device_ids=scored, since_us=since_us, now=now)
     failpoint("anomaly.before_commit")
     return _counted(outputs, done, samples=turn.samples)
 

@@ -9,6 +9,8 @@ from psycopg_pool import PoolTimeout
 from anomaly import rescore, service, store
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
+from anomaly.precedent import service as precedent
+from anomaly.precedent.service import Precedents
 from anomaly.rules import service as rules
 from anomaly.training.live import Voices
 from anomaly.training.trainer import Trainer
@@ -31,6 +33,7 @@ class Worker:
     stop: threading.Event
     looked_at: dict[int, int] = field(default_factory=dict)
     voices: Voices = field(default_factory=Voices)
+    precedents: Precedents = field(default_factory=Precedents)
     trainer: Trainer = field(default_factory=Trainer)
 
     def run(self) -> None:
@@ -70,6 +73,7 @@ class Worker:
             self._rescore(row)
             self._look(row)
             self._count(row)
+            self._sum_up(row)
             self._train(row)
         return is_busy
 
@@ -119,6 +123,13 @@ class Worker:
             for mode in seen.demoted:
                 _log.warning("rule.demoted", product=row.product.name, failure_mode=mode)
 
+    def _sum_up(self, row: store.ProductRow) -> None:
+        """Sum up what earlier cases of the product came to."""
+        with self.pool.connection() as connection:
+            changed = precedent.look_at_precedents(connection, row, now=wall_now())
+        if changed:
+            _log.info("precedents.changed", product=row.product.name, failure_modes=changed)
+
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""
         begun = monotonic_s()
@@ -135,6 +146,7 @@ class Worker:
                     now=wall_now(),
                     looked_at=self.looked_at,
                     voices=self.voices,
+                    precedents=self.precedents,
                 )
             is_busy |= done.devices > 0
             _log.debug("scored", product=row.product.name, devices=done.devices,

@@ -64,6 +64,9 @@ class DeviceRow:
     samples: int
     event_now: datetime | None
     level: Level
+    learning_watched_days: int | None = None
+    """Days that a device has been watched to learn what is normal; null once it is judged."""
+    learning_needed_days: int | None = None
     owned_since: datetime | None = None
     """For its owner alone, where somebody else owned it before: what was measured until then tells
     about that person, and is not shown."""
@@ -224,6 +227,46 @@ class EmergingIssue:
     shared_with: list[Json]
     """Other groups with many of the same devices, and which of the two explains the other."""
     sentences: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How often the warnings of a failure mode were wrong, against its budget."""
+
+    product: str
+    product_title: str
+    failure_mode: str
+    failure_mode_title: str
+    standing: Literal["full", "inspect_at_next_visit"]
+    """`inspect_at_next_visit`: it opens no tickets, because it was wrong too often."""
+    since: datetime | None
+    model_id: int | None
+    """Learned model whose forecasts are counted; null: the first layer's."""
+    counted_from: datetime | None
+    """Null: from the first forecast on."""
+    counted_through: datetime | None
+    right_alarms: int
+    false_alarms: int
+    unknown_alarms: int
+    """Of which nobody can ever say what they were worth."""
+    waiting_alarms: int
+    device_years: float
+    budget_per_device_year: float
+    evidence: float
+    """How much likelier the count is under an overdraft than at the budget; 20 demotes."""
+    sentences: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was made of a forecast, and why."""
+
+    failure_mode: str
+    decided_at: datetime
+    action: str
+    reason: str
+    cost_of_waiting: float | None
+    cost_of_acting: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -366,6 +366,19 @@ def emerging_issues(
     return _all(connection, "emerging_issues", parameters, records.EmergingIssue)
 
 
+def rules(
+    connection: Connection, *, product: str | None, demoted_only: bool = False
+) -> list[records.Rule]:
+    """Return how often warnings were wrong, by product and failure mode."""
+    parameters = {"product": product, "demoted_only": demoted_only, "limit": _ISSUES_MAX}
+    return _all(connection, "rules", parameters, records.Rule)
+
+
+def decisions(connection: Connection, device_id: int) -> list[records.Decision]:
+    """Return the newest decision about each failure mode of a device."""
+    return _all(connection, "decisions", {"device_id": device_id}, records.Decision)
+
+
 def _all(
     connection: Connection, query: str, parameters: Mapping[str, object], kind: type[Row]
 ) -> list[Row]:

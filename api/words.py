@@ -146,6 +146,8 @@ def worst_level(parts: list[Part], *, is_reporting: bool) -> str:
     """Level of a device from its parts; without fresh data we cannot see, whatever was before."""
     levels = {part_level(part) for part in parts}
     worst = next((lv for lv in ("act", "plan", "watch", "learning", "ok") if lv in levels), "none")
+    if parts and worst == "none" and is_reporting and all(part.status is None for part in parts):
+        return "learning"  # it has just begun to report
     return shown_level(worst, is_reporting=is_reporting)
 
 
@@ -165,6 +167,11 @@ def learning_days(learning: Learning) -> tuple[int, int]:
     needed = max(1, round(learning.learning / timedelta(days=1)))
     watched = int((learning.watched or timedelta()) / timedelta(days=1))
     return min(watched, needed), needed
+
+
+def learning_text(watched: int, needed: int) -> str:
+    """Say how far a device, or a product, has been learned."""
+    return f"Learning what is normal, {watched} of {needed} {'day' if needed == 1 else 'days'}"
 
 
 def presence(device: DeviceRow) -> tuple[str, str, str]:

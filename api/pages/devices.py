@@ -67,6 +67,7 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         parts = store.parts(connection, [device.id])
         chosen = next((p for p in parts if p.failure_mode == part), parts[0] if parts else None)
         chart = part_chart(connection, device, product, chosen, metric=metric) if chosen else None
+        decided = {d.failure_mode: d for d in store.decisions(connection, device.id)}
         detections = store.detections(connection, device.id, limit=_DETECTIONS)
         tickets = store.tickets(
             connection, TicketFilter(device=name, limit=_TICKETS), person=person
@@ -101,6 +102,7 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         product=product,
         parts=parts,
         chosen=chosen,
+        decision=decided.get(chosen.failure_mode) if chosen else None,
         mode=chosen and product.failure_mode(chosen.failure_mode),
         chart=chart,
         metric=metric,

@@ -4,15 +4,25 @@ select d.id, d.name, d.product, d.product_title, d.serial, d.lot, d.firmware, d.
     d.address, d.city, d.timezone, d.access_note, d.delivered_at, d.warranty_until, d.is_connected,
     coalesce(d.fresh_until > %(now)s, false) as is_reporting, d.first_measured_at, d.measured_through,
     d.received_at, d.samples, d.event_now,
-    coalesce((
-        select case when part.level = 'none' and part.status = 'learning' then 'learning' else part.level end
-        from api.part where part.device_id = d.id
-        order by array_position(array['act', 'plan', 'watch', 'learning', 'ok', 'none'],
-            case when part.level = 'none' and part.status = 'learning' then 'learning' else part.level end)
-        limit 1
-    ), 'none') as level,
+    case when n.level = 'none' and n.is_new and d.fresh_until > %(now)s then 'learning'
+        else coalesce(n.level, 'none') end as level,
+    case when n.is_learning then least(n.needed_days,
+        floor(extract(epoch from d.measured_through - d.first_measured_at) / 86400))::integer end
+        as learning_watched_days,
+    case when n.is_learning then n.needed_days end as learning_needed_days,
     case when %(owner_id)s::bigint is not null then h.since end as owned_since
 from api.device_now d
+left join lateral (
+    select bool_and(x.status is null) as is_new,
+        d.measured_through is not null and (bool_or(x.status = 'learning') or bool_and(x.status is null))
+            as is_learning,
+        (array_agg(x.level order by array_position(array['act', 'plan', 'watch', 'learning', 'ok', 'none'],
+            x.level)))[1] as level,
+        greatest(1, round(extract(epoch from (d.sheet ->> 'learning')::interval) / 86400))::integer
+            as needed_days
+    from (select part.status, case when part.level = 'none' and part.status = 'learning' then 'learning'
+        else part.level end as level from api.part where part.device_id = d.id) x
+) n on true
 left join api.handed_over h on h.device_id = d.id
 where (%(name)s::text is null or d.name = %(name)s)
     and (%(product)s::text is null or d.product = %(product)s)

@@ -26,6 +26,20 @@ def test_a_sound_sheet_becomes_a_product() -> None:
     assert product.failure_mode("scale").evidence[0].direction == "up"
 
 
+def test_a_failure_mode_has_its_own_budget_of_false_alarms_or_a_share_of_the_products() -> None:
+    shipped = shipped_sheet("heat_pump")
+    text = sheet_path("heat_pump").read_text(encoding="utf-8")
+    given = text.replace("lead_time =", "false_alarms_per_year = 0.05\nlead_time =", 1)
+
+    product = parse_sheet(given, source="heat_pump.toml")
+
+    own, other = product.failure_modes[:2]
+    assert product.false_alarms_allowed(own) == 0.05
+    assert product.false_alarms_allowed(other) == pytest.approx(
+        1 / sum(bool(m.evidence) for m in shipped.failure_modes)
+    )
+
+
 @pytest.mark.parametrize("name", ["heat_pump", "water_pump"])
 def test_the_shipped_sheets_are_sound(name: str) -> None:
     assert shipped_sheet(name).name == name

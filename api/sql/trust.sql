@@ -1,0 +1,23 @@
+-- name: rules
+-- Failure modes whose rule has been counted, those that open no tickets first.
+select p.name as product, p.title as product_title, r.failure_mode,
+    coalesce((select mode ->> 'title' from jsonb_array_elements(p.sheet -> 'failure_modes') as m (mode)
+        where mode ->> 'name' = r.failure_mode), r.failure_mode) as failure_mode_title,
+    r.standing, r.since, r.model_id, r.counted_from, r.counted_through, r.right_alarms, r.false_alarms,
+    r.unknown_alarms, r.waiting_alarms, r.device_years, r.budget_per_device_year, r.evidence,
+    array(select said ->> 'text' from jsonb_array_elements(r.sentences) with ordinality as s (said, place)
+        order by place) as sentences
+from anomaly.rule_standing r
+join gateway.product p on p.id = r.product_id
+where (%(product)s::text is null or p.name = %(product)s)
+    and (not %(demoted_only)s or r.standing = 'inspect_at_next_visit')
+order by r.standing = 'full', p.name, r.failure_mode
+limit %(limit)s;
+
+-- name: decisions
+-- The newest decision about each failure mode of a device: why is there a ticket, or why none?
+select distinct on (c.failure_mode) c.failure_mode, c.decided_at, c.action, c.reason, c.cost_of_waiting,
+    c.cost_of_acting
+from maintenance.decision c
+where c.device_id = %(device_id)s
+order by c.failure_mode, c.decided_at desc;
