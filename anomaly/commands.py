@@ -6,6 +6,7 @@ import threading
 import click
 
 from anomaly import service, store
+from anomaly.cluster import cluster_of
 from anomaly.fleet import store as fleet_store
 from anomaly.fleet import words
 from anomaly.rules.commands import reinstate, rules
@@ -43,9 +44,10 @@ def run() -> None:
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
     trainer = Trainer(is_on=settings.trains_by_itself)
+    cluster = cluster_of(settings.dask, clock=wall_now)
     pool = make_pool(database_url(settings), name="anomaly", size_max=2)
     try:
-        Worker(pool=pool, stop=stop, trainer=trainer).run()
+        Worker(pool=pool, stop=stop, trainer=trainer, cluster=cluster).run()
     finally:
         pool.close()
 

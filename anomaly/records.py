@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
+"""As precise as it was stored."""
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 

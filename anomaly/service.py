@@ -59,6 +59,17 @@ class Turn:
     raised: int = 0
 
 
+def together(turns: Sequence[Turn]) -> Turn:
+    """Add up what several transactions did."""
+    return Turn(
+        devices=sum(turn.devices for turn in turns),
+        samples=sum(turn.samples for turn in turns),
+        windows=sum(turn.windows for turn in turns),
+        forecasts=sum(turn.forecasts for turn in turns),
+        raised=sum(turn.raised for turn in turns),
+    )
+
+
 def score_product(
     connection: Connection,
     row: store.ProductRow,

@@ -7,11 +7,13 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from anomaly import rescore, service, store
+from anomaly.cluster import Cluster, ClusterAwayError, parts_of
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
 from anomaly.precedent import service as precedent
 from anomaly.precedent.service import Precedents
 from anomaly.rules import service as rules
+from anomaly.state_store import DeviceProgress
 from anomaly.training.live import Voices
 from anomaly.training.trainer import Trainer
 from core.clock import monotonic_s, wall_now
@@ -35,6 +37,8 @@ class Worker:
     voices: Voices = field(default_factory=Voices)
     precedents: Precedents = field(default_factory=Precedents)
     trainer: Trainer = field(default_factory=Trainer)
+    cluster: Cluster | None = None
+    """Scores in this one's place, while it is there."""
 
     def run(self) -> None:
         """Loop until `stop` is set. A database that goes away is waited for."""
@@ -59,6 +63,8 @@ class Worker:
                 away_s = 0.0
             self.stop.wait(_BUSY_S if is_busy else _IDLE_S)
         self.trainer.stop()
+        if self.cluster is not None:
+            self.cluster.close()
 
     def turn(self) -> bool:
         """Go once through all products; True when there was something to do."""
@@ -137,18 +143,36 @@ class Worker:
             due = service.read_due(connection, row, looked_at=self.looked_at)
         is_busy = False
         while due and not self.stop.is_set() and monotonic_s() - begun < _LEARN_EVERY_S:
-            devices = service.next_devices(row.product, due)
-            with self.pool.connection() as connection:
-                done = service.score_devices(
-                    connection,
-                    row,
-                    devices,
-                    now=wall_now(),
-                    looked_at=self.looked_at,
-                    voices=self.voices,
-                    precedents=self.precedents,
-                )
+            done = self._score_there(row, due) or self._score_here(row, due)
             is_busy |= done.devices > 0
             _log.debug("scored", product=row.product.name, devices=done.devices,
                        samples=done.samples, forecasts=done.forecasts)  # fmt: skip
         return is_busy
+
+    def _score_here(self, row: store.ProductRow, due: list[DeviceProgress]) -> service.Turn:
+        devices = service.next_devices(row.product, due)
+        with self.pool.connection() as connection:
+            return service.score_devices(
+                connection,
+                row,
+                devices,
+                now=wall_now(),
+                looked_at=self.looked_at,
+                voices=self.voices,
+                precedents=self.precedents,
+            )
+
+    def _score_there(self, row: store.ProductRow, due: list[DeviceProgress]) -> service.Turn | None:
+        """Score on the cluster; None where there is none, or it is away."""
+        threads = self.cluster.threads() if self.cluster is not None else 0
+        if self.cluster is None or not threads:
+            return None
+        parts = parts_of(row.product, due, threads=threads)
+        try:
+            found = self.cluster.score(row.id, parts)
+        except ClusterAwayError:
+            due[:0] = [device for part in parts for device in part]
+            return None
+        for one in found:
+            self.looked_at.update(one.looked_at)
+        return service.together([one.turn for one in found])

@@ -102,6 +102,11 @@ class Settings:
         "Whether the scorer lets products be trained by themselves when enough has failed since the last"
         " time: `on` or `off` (then only `forecare model train` does).",
     )
+    dask: str = _setting(
+        "",
+        "Address of a Dask scheduler (tcp://host:8786) on whose workers devices are scored and products"
+        " trained. Empty: here.",
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
     failpoint: str = _setting(
         "",

@@ -84,15 +84,17 @@ def make_frame(
         Instants per history, rising; by default those of `instants`.
     """
     rows = [instants(catalog, h) for h in histories] if at_us is None else list(at_us)
-    parts = [
-        np.concatenate([group.columns(catalog, h, at) for group in spec.groups], axis=1)
-        for h, at in zip(histories, rows, strict=True)
-    ]
     counts = [len(at) for at in rows]
-    width = len(spec.names)
+    x = np.empty((sum(counts), len(spec.names)))
+    first = 0
+    for history, at in zip(histories, rows, strict=True):
+        own = [group.columns(catalog, history, at) for group in spec.groups]
+        if own:
+            np.concatenate(own, axis=1, out=x[first : first + len(at)])
+        first += len(at)
     return Frame(
         device=np.repeat(np.arange(len(rows)), counts),
         at_us=np.concatenate(rows) if rows else np.empty(0, dtype=np.int64),
-        x=np.concatenate(parts) if parts else np.empty((0, width)),
+        x=x,
         names=spec.names,
     )

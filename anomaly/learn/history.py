@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from anomaly.records import FloatArray, IntArray
+from anomaly.records import IntArray, Reals
 from core.product import Product
 
 
@@ -73,9 +73,10 @@ class History:
     """From when on it was observed, if later than its begin: what failed before was never seen."""
     at_us: IntArray = field(default_factory=_no_instants)
     """Ends of the windows that have data; shape (n,)."""
-    values: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
-    """Mean of each of the catalog's metrics over each window, NaN where missing; (n, metrics)."""
-    health: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    values: Reals = field(default_factory=lambda: np.empty((0, 0)))
+    """Mean of each of the catalog's metrics over each window, NaN where missing; (n, metrics). As precise
+    as it was stored: float32 from the database, where two years of a fleet would be twice as large."""
+    health: Reals = field(default_factory=lambda: np.empty((0, 0)))
     """Health index of each failure mode after each window, as the first layer sees it: 1 as new, 0
     failed, NaN while learning; (n, modes). Empty where there is no first layer."""
     event_us: IntArray = field(default_factory=_no_instants)

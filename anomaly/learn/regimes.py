@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.packed import Packed
-from anomaly.records import FloatArray, IntArray
+from anomaly.records import FloatArray, IntArray, Reals
 
 STATES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 """Numbers of states that are tried."""
@@ -50,12 +50,12 @@ class Regimes(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def states(self) -> int:
         return self.centres.shape[0]
 
-    def state(self, values: FloatArray) -> IntArray:
+    def state(self, values: Reals) -> IntArray:
         """Return the nearest state of each window; -1 where a condition is missing."""
         scaled = self._scaled(values)
         return _nearest(scaled, self.centres.array)
 
-    def strange(self, values: FloatArray) -> FloatArray:
+    def strange(self, values: Reals) -> FloatArray:
         """How far each judged metric is from what is usual in its state, in standard deviations.
 
         Parameters
@@ -80,7 +80,7 @@ class Regimes(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         found[state < 0] = np.nan
         return found
 
-    def _scaled(self, values: FloatArray) -> FloatArray:
+    def _scaled(self, values: Reals) -> FloatArray:
         chosen = values[:, list(self.conditions)]
         return np.asarray((chosen - np.array(self.middle)) / np.array(self.scale))
 
@@ -116,7 +116,7 @@ def _windows(histories: Sequence[History]) -> tuple[FloatArray, IntArray]:
     total = sum(len(h.values) for h in histories)
     every = max(1, -(-total // ROWS_MAX))
     width = max((h.values.shape[1] for h in histories), default=0)
-    parts = [h.values[::every] for h in histories if h.values.shape[1]]
+    parts = [h.values[::every].astype(np.float64) for h in histories if h.values.shape[1]]
     numbers = [np.full(len(h.values[::every]), n) for n, h in enumerate(histories)]
     if not parts:
         return np.empty((0, width)), np.empty(0, dtype=np.int64)

@@ -11,7 +11,7 @@ from anomaly.evidence import instant
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import ReportedFault, labels_of
 from anomaly.packed import Names
-from anomaly.records import FloatArray, IntArray, ServiceEvent
+from anomaly.records import IntArray, Reals, ServiceEvent
 from anomaly.state_store import read_layouts
 from anomaly.store import read_services, to_us
 from core.errors import NotFoundError
@@ -19,8 +19,9 @@ from core.pool import Connection
 from core.sql import Queries
 
 _queries = Queries("anomaly")
-DEVICES_PER_READ = 100
-"""Of which the windows are read with one query: some ten megabytes a device and year of hourly ones at most."""
+DEVICES_PER_READ = 20
+"""Of which the windows are read with one query: some ten megabytes a device and year of hourly ones at most,
+and several times that while they are taken apart."""
 
 
 def read_history(
@@ -77,8 +78,8 @@ class _Block:
 
     names: Names
     at_us: IntArray
-    observed: FloatArray
-    health: FloatArray
+    observed: Reals
+    health: Reals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +150,13 @@ def _read_blocks(connection: Connection, key: Mapping[str, object]) -> dict[int,
     return found
 
 
-def _arrays(block: bytes, *, rows: int, width: int) -> FloatArray:
+def _arrays(block: bytes, *, rows: int, width: int) -> Reals:
     """Take apart arrays of real in their binary form: five numbers of a head, then length and value."""
     if not width:
-        return np.empty((rows, 0))
+        return np.empty((rows, 0), dtype=np.float32)
     item = np.dtype([("size", ">i4"), ("value", ">f4")])
     record = np.dtype([("head", ">i4", (5,)), ("items", item, (width,))])
-    return np.frombuffer(block, dtype=record)["items"]["value"].astype(np.float64)
+    return np.frombuffer(block, dtype=record)["items"]["value"].astype(np.float32)
 
 
 def _read_events(
@@ -191,8 +192,8 @@ def _history(catalog: Catalog, facts: _Facts, life: _Life) -> History:
         until_us=life.until_us,
         watched_from_us=life.first_us,
         at_us=at_us[order],
-        values=np.concatenate([np.empty((0, len(catalog.metrics))), *values])[order],
-        health=np.concatenate([np.empty((0, len(catalog.modes))), *health])[order],
+        values=_joined(values, len(catalog.metrics), order),
+        health=_joined(health, len(catalog.modes), order),
         event_us=columns[:, 0],
         event_metric=columns[:, 1],
         event_code=columns[:, 2],
@@ -204,9 +205,20 @@ def _history(catalog: Catalog, facts: _Facts, life: _Life) -> History:
     )
 
 
-def _columns(table: FloatArray, names: Sequence[str], wanted: Sequence[str]) -> FloatArray:
+def _columns(table: Reals, names: Sequence[str], wanted: Sequence[str]) -> Reals:
     """Put columns into another order; NaN for those that there were not."""
+    if tuple(names) == tuple(wanted):
+        return table
     place = {name: i for i, name in enumerate(names)}
-    blank = np.full(len(table), np.nan)
-    columns = [table[:, place[name]] if name in place else blank for name in wanted]
-    return np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
+    found = np.full((len(table), len(wanted)), np.nan, dtype=np.float32)
+    for column, name in enumerate(wanted):
+        if name in place:
+            found[:, column] = table[:, place[name]]
+    return found
+
+
+def _joined(tables: Sequence[Reals], width: int, order: IntArray) -> Reals:
+    """Stack tables and take some rows; no copy where it is one table and all of its rows in their order."""
+    if len(tables) == 1 and np.array_equal(order, np.arange(len(tables[0]))):
+        return tables[0]
+    return np.concatenate([np.empty((0, width), dtype=np.float32), *tables])[order]

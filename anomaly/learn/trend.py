@@ -47,7 +47,7 @@ def trend_life(history: History, at_us: IntArray, *, place: int, path: Path) -> 
         end is not in sight.
     """
     known = np.isfinite(history.health[:, place])
-    known_us, wear = history.at_us[known], 1 - history.health[known, place]
+    known_us, wear = history.at_us[known], 1 - history.health[known, place].astype(np.float64)
     found = np.full(len(at_us), np.nan)
     for row, now in enumerate(at_us.tolist()):
         last = int(np.searchsorted(known_us, now, side="right"))

@@ -40,7 +40,7 @@ class Wear(msgspec.Struct, frozen=True, kw_only=True, tag="wear"):
             return out
         width = len(_SPANS) + 2
         for place in range(len(self.modes)):
-            health = history.health[:, place]
+            health = history.health[:, place].astype(np.float64)
             now = _latest(history.at_us, health, at_us)
             first = place * width
             out[:, first] = now

@@ -1,7 +1,7 @@
 """`forecare model`: learn from failures, see what was learned, put an old model back."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import click
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from anomaly import store as products
+from anomaly.cluster import cluster_of
 from anomaly.rules import store as rules_store
 from anomaly.rules.records import RuleEvent
 from anomaly.training import job, job_store, service, store
@@ -59,10 +60,12 @@ def train(product: str, seeds: str, *, if_due: bool) -> None:
     url = database_url(settings)
     with connect(url, name="model train") as connection:
         row = _product(connection, product)
+    cluster = cluster_of(settings.dask, clock=wall_now)
     with _progress(f"training {product}") as on_step:
         done = job.train(
-            url, row, clock=wall_now, only_if_due=if_due, seeds=numbers, on_step=on_step
-        )
+            url, row, clock=wall_now, only_if_due=if_due, seeds=numbers, on_step=on_step,
+            spread=nullcontext if cluster is None else cluster.learning,
+        )  # fmt: skip
     if done is None:
         click.echo(f"{product} need not be trained: too little is new")
         return

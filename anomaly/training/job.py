@@ -6,6 +6,7 @@ Nothing is locked and no transaction is open while it computes, so scoring goes 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -40,6 +41,7 @@ def train(  # noqa: PLR0913 - one training, named
     only_if_due: bool = False,
     seeds: Sequence[int] = service.SEEDS,
     on_step: OnStep = lambda _text, _share: None,
+    spread: service.Spread = nullcontext,
 ) -> list[service.Trained] | None:
     """Train a product's failure modes, and let what is better speak from now on.
 
@@ -72,7 +74,9 @@ def train(  # noqa: PLR0913 - one training, named
             number=service.steps_of(row),
         )  # fmt: skip
         try:
-            return _train(database_url, row, training_id, clock=clock, seeds=seeds, steps=steps)
+            return _train(
+                database_url, row, training_id, clock=clock, seeds=seeds, steps=steps, spread=spread
+            )
         except ForecareError as error:
             job_store.end(
                 own, training_id=training_id, state="failed", outcome=str(error), now=clock()
@@ -88,10 +92,11 @@ def _train(  # noqa: PLR0913 - one training, named
     clock: Clock,
     seeds: Sequence[int],
     steps: "_Steps",
+    spread: service.Spread,
 ) -> list[service.Trained]:
     with connect(database_url, name="training, reading") as connection:
         material = service.read_material(connection, row, on_step=steps)
-    learned = service.learn(material, seeds=seeds, on_step=steps)
+    learned = service.learn(material, seeds=seeds, on_step=steps, spread=spread)
     with connect(database_url, name="training, writing") as connection:
         done = service.keep(connection, material, learned, training_id=training_id, now=clock())
         job_store.end(

@@ -1,11 +1,13 @@
 """What others may call: train a product's models, let one speak or fall silent, say how it came about."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 import numpy as np
+from joblib import Parallel, delayed
 
 from anomaly.learn.frame import Frame, make_frame
 from anomaly.learn.history import Catalog, History
@@ -25,6 +27,8 @@ from core.pool import Connection
 SEEDS = (0, 1, 2)
 OnStep = Callable[[str], None]
 """Is told what is begun, for people."""
+Spread = Callable[[object], AbstractContextManager[object]]
+"""Within it joblib works in parallel, somewhere; it is given what all work shares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ class Speaking:
 
 def steps_of(row: ProductRow) -> int:
     """Return the number of steps of a training."""
-    return 1 + 2 * len(row.product.failure_modes) + 1
+    return 2 + 2 * len(row.product.failure_modes)
 
 
 def read_material(connection: Connection, row: ProductRow, *, on_step: OnStep) -> Material:
@@ -94,13 +98,14 @@ def read_material(connection: Connection, row: ProductRow, *, on_step: OnStep) -
     )
 
 
-def challengers(
+def challengers(  # noqa: PLR0913 - what to learn from and how, named
     catalog: Catalog,
     histories: Sequence[History],
     *,
     slices: Slices,
     seeds: Sequence[int],
     on_step: OnStep = lambda _text: None,
+    spread: Spread = nullcontext,
 ) -> dict[str, ModeModel]:
     """Learn every failure mode from the devices that teach. Pure."""
     teachers = [history for history in histories if not is_judge(history.device)]
@@ -108,17 +113,25 @@ def challengers(
         raise InvalidError(
             "every device of the product is kept aside to judge", hint="it takes a few devices more"
         )
-    found = {}
-    for mode in catalog.modes:
-        on_step(f"{mode}: learning")
-        found[mode] = fit_mode_model(
-            catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
-            calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
+    on_step("learning")
+    found: dict[str, ModeModel] = {}
+    with spread(teachers):
+        learned = Parallel(return_as="generator")(
+            delayed(fit_mode_model)(
+                catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
+                calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
+            )
+            for mode in catalog.modes
         )  # fmt: skip
+        for mode, model in zip(catalog.modes, learned, strict=True):
+            on_step(f"{mode}: learned")
+            found[mode] = model
     return found
 
 
-def learn(material: Material, *, seeds: Sequence[int], on_step: OnStep) -> list[Learned]:
+def learn(
+    material: Material, *, seeds: Sequence[int], on_step: OnStep, spread: Spread = nullcontext
+) -> list[Learned]:
     """Learn every failure mode, and let it compete on the devices that judge. Pure.
 
     Raises
@@ -127,8 +140,9 @@ def learn(material: Material, *, seeds: Sequence[int], on_step: OnStep) -> list[
         If nobody teaches.
     """
     models = challengers(
-        material.catalog, material.histories, slices=material.slices, seeds=seeds, on_step=on_step
-    )
+        material.catalog, material.histories, slices=material.slices, seeds=seeds, on_step=on_step,
+        spread=spread,
+    )  # fmt: skip
     return [_compete(material, model, seeds, on_step) for model in models.values()]
 
 

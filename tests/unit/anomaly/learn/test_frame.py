@@ -134,3 +134,23 @@ def test_a_device_has_no_rows_before_it_was_watched() -> None:
 
     assert frame.at_us.tolist() == [9 * HOUR, 12 * HOUR]
     assert frame.x[:, spec.names.index("age_hours")].tolist() == [9.0, 12.0]
+
+
+def test_values_as_they_are_stored_give_the_same_features_as_in_double_precision() -> None:
+    stored = [
+        replace(h, values=h.values.astype(np.float32), health=h.health.astype(np.float32))
+        for h in (history(np.random.default_rng(n), name=f"press-{n}") for n in range(4))
+    ]
+    doubled = [
+        replace(h, values=h.values.astype(np.float64), health=h.health.astype(np.float64))
+        for h in stored
+    ]
+
+    specs = [fit_spec(CATALOG, of) for of in (stored, doubled)]
+    frames = [
+        make_frame(CATALOG, spec, of) for spec, of in zip(specs, (stored, doubled), strict=True)
+    ]
+
+    assert specs[0] == specs[1]
+    assert frames[0].x.dtype == np.float64
+    assert np.array_equal(frames[0].x, frames[1].x, equal_nan=True)
