@@ -120,9 +120,11 @@ def test_a_better_model_speaks_and_every_step_is_kept_with_its_reason(
     assert training.failures == FAILURES
     assert training.outcome == f"3 failure modes; better: {MODE}"
     assert steps[0] == ("reading histories", 0)
-    assert {text for text, _ in steps[1:]} == {
-        f"{mode}: {what}" for mode in CATALOG.modes for what in ("learning", "judging")
-    }
+    assert [text for text, _ in steps[1:]] == [
+        "learning",
+        *(f"{mode}: learned" for mode in CATALOG.modes),
+        *(f"{mode}: judging" for mode in CATALOG.modes),
+    ]
     assert [share for _, share in steps] == sorted({share for _, share in steps})
 
 
@@ -137,7 +139,7 @@ def test_a_training_that_is_killed_leaves_nothing_and_is_done_again(
     before = rows(pool)
     if where == "while it learns":
         dying = train_in_a_process(database_url, "--if-due")
-        wait_for_step(pool, product_id, "learning")
+        wait_for_step(pool, product_id, "learn")
         dying.kill()
     else:
         dying = train_in_a_process(
@@ -214,7 +216,7 @@ def test_the_worker_begins_a_training_and_scores_on(
     worker = Worker(pool=pool, stop=threading.Event(), trainer=trainer)
 
     worker.turn()
-    wait_for_step(pool, product_id, "learning")
+    wait_for_step(pool, product_id, "learn")
     worker.turn()  # does not wait for it
     shown = CliRunner().invoke(command, ["list", "test_pump"])
     worker.stop.set()
