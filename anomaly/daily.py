@@ -14,7 +14,7 @@ from core.sql import Queries
 
 _queries = Queries("anomaly")
 
-Job = Literal["rules", "precedents", "drift"]
+Job = Literal["rules", "precedents", "drift", "retention"]
 
 
 def claim_day(

@@ -12,6 +12,7 @@ from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
 from anomaly.precedent import service as precedent
 from anomaly.precedent.service import Precedents
+from anomaly.retention import let_windows_go
 from anomaly.rules import service as rules
 from anomaly.state_store import DeviceProgress
 from anomaly.training.live import Voices
@@ -81,6 +82,7 @@ class Worker:
             self._count(row)
             self._sum_up(row)
             self._train(row)
+            self._let_go(row)
         return is_busy
 
     def _learn(self, row: store.ProductRow) -> bool:
@@ -135,6 +137,13 @@ class Worker:
             changed = precedent.look_at_precedents(connection, row, now=wall_now())
         if changed:
             _log.info("precedents.changed", product=row.product.name, failure_modes=changed)
+
+    def _let_go(self, row: store.ProductRow) -> None:
+        """Let windows go that no product keeps any more."""
+        with self.pool.connection() as connection:
+            gone = let_windows_go(connection, row, now=wall_now())
+        if gone:
+            _log.info("windows.gone", product=row.product.name, chunks=gone)
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""

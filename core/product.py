@@ -126,6 +126,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """Hourly rollups, at least as long as samples."""
     daily: timedelta | None = None
     """Daily rollups, at least as long as hourly ones."""
+    windows: timedelta | None = None
+    """What scoring made of samples and learning reads, at least as long as samples."""
     dead_letters: timedelta | None = None
 
 

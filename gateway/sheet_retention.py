@@ -12,6 +12,8 @@ _FOR_EVER = timedelta.max
 RAW = timedelta(days=400)
 """A year and the month in which somebody asks for it."""
 HOURLY = timedelta(days=5 * 365)
+WINDOWS = timedelta(days=5 * 365)
+"""Lives are learned from; those of good parts are long."""
 DEAD_LETTERS = timedelta(days=90)
 
 
@@ -32,6 +34,7 @@ def retention_of(sheet: Table, *, history_max: timedelta | None) -> Retention:
         raw=_or_none(raw),
         hourly=_or_none(hourly),
         daily=_or_none(_kept(table, "daily", default=_FOR_EVER)),
+        windows=_or_none(_kept(table, "windows", default=max(WINDOWS, raw))),
         dead_letters=_or_none(_kept(table, "dead_letters", default=DEAD_LETTERS)),
     )
     if table is not None:
@@ -47,13 +50,13 @@ def _check_order(table: Table, kept: Retention, history_max: timedelta) -> None:
             f'"raw" is shorter than "history_max" ({format_duration(history_max)}): what a device may'
             " still deliver would be dropped at once",
         )
-    for fine, coarse in (("raw", "hourly"), ("hourly", "daily")):
+    for fine, coarse in (("raw", "hourly"), ("hourly", "daily"), ("raw", "windows")):
         base = getattr(kept, fine) or _FOR_EVER
         if (getattr(kept, coarse) or _FOR_EVER) < base:
             shown = FOR_EVER if base == _FOR_EVER else format_duration(base)
             table.fault(
                 (coarse,),
-                f'"{coarse}" is shorter than "{fine}" ({shown}), from which it is summed up',
+                f'"{coarse}" is shorter than "{fine}" ({shown}), from which it is made',
             )
 
 

@@ -19,13 +19,17 @@ def kept(lines: str, *, sheet: str = SMALL) -> Retention:
 def test_a_sheet_without_a_word_keeps_samples_for_400_days_and_days_for_ever() -> None:
     found = parse_sheet(SMALL, source="kettle.toml").retention
 
-    assert found == Retention(raw=400 * DAY, hourly=1825 * DAY, daily=None, dead_letters=90 * DAY)
+    assert found == Retention(
+        raw=400 * DAY, hourly=1825 * DAY, daily=None, windows=1825 * DAY, dead_letters=90 * DAY
+    )
 
 
 def test_each_kind_is_kept_as_long_as_the_sheet_says() -> None:
-    found = kept('raw = "500 d"\nhourly = "2 y"\ndaily = "10 y"\ndead_letters = "30 d"')
+    found = kept(
+        'raw = "500 d"\nhourly = "2 y"\ndaily = "10 y"\ndead_letters = "30 d"\nwindows = "600 d"'
+    )
 
-    assert (found.raw, found.dead_letters) == (500 * DAY, 30 * DAY)
+    assert (found.raw, found.windows, found.dead_letters) == (500 * DAY, 600 * DAY, 30 * DAY)
     assert (found.hourly, found.daily) == (timedelta(days=730.5), timedelta(days=3652.5))
 
 
@@ -45,6 +49,7 @@ def test_a_long_history_lengthens_what_is_kept() -> None:
         ('raw = "7 d"', 'shorter than "history_max"'),
         ('hourly = "7 d"', 'shorter than "raw"'),
         ('daily = "1 y"', 'shorter than "hourly"'),
+        ('windows = "399 d"', 'shorter than "raw"'),
         ('raw = "forever"\nhourly = "9 y"', 'shorter than "raw" (forever)'),
         ('raw = "always"', 'or write "forever"'),
         ('weekly = "1 y"', 'unknown key "weekly"'),
