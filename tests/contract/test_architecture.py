@@ -93,13 +93,16 @@ def clock_readings(tree: ast.AST) -> Iterator[int]:
 
 def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "joblib":
-            if {alias.name for alias in node.names} <= RUNS_IN_PARALLEL:
-                continue
+        if isinstance(node, ast.ImportFrom) and _runs_in_parallel(node):
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module.partition(".")[0]
+
+
+def _runs_in_parallel(node: ast.ImportFrom) -> bool:
+    return node.module == "joblib" and {alias.name for alias in node.names} <= RUNS_IN_PARALLEL
 
 
 def ends_transactions(tree: ast.AST) -> Iterator[int]:
