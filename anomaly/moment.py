@@ -1,15 +1,13 @@
 """Takes one window of one device into account: health, detections, bad sensors. Pure but for the run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
-from typing import Literal
 
 import numpy as np
 
 from anomaly.features import Windows
-from anomaly.follow import follow_window
 from anomaly.records import (
-    BoolArray,
     Change,
     Detection,
     FloatArray,
@@ -22,11 +20,13 @@ from anomaly.report import (
     LAST_WINDOWS,
     NEAR,
     health_index,
+    learns_until,
     mode_evidence,
     sensor_detection,
 )
-from anomaly.residuals import Seen
-from anomaly.state import DeviceState, SensorState
+from anomaly.residuals import BadSensor, Seen
+from anomaly.state import DeviceState, ModeState, SensorState
+from anomaly.stream.quality import CONVERSIONS, conversion_of
 from anomaly.yardstick import Yardstick
 from core.product import FailureMode
 
@@ -34,7 +34,11 @@ RAISE_AT, CLEAR_AT = 0.12, 0.06
 """Degradation at which a mode counts as seen, and below which it counts as gone."""
 RAISE_HITS = 6
 """A detection needs so many of the last windows."""
+FOLLOW_HITS = 2
+"""The same where devices follow themselves: a score sums up eight windows already. Docs: decision 25."""
 _BITS = (1 << LAST_WINDOWS) - 1
+_NEWEST = (1 << RAISE_HITS) - 1
+"""Windows in which nothing may stand out before it is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,23 +50,18 @@ class Run:
     output: Output
 
 
-def take_window(run: Run, windows: Windows, row: int, *, seen: Seen | None, at_us: int) -> None:
-    """Take one window into account; `seen` is None where devices follow themselves."""
+def take_window(run: Run, windows: Windows, row: int, *, seen: Seen, at_us: int) -> None:
+    """Take one window into account."""
     yard, state = run.yard, run.state
     if state.serviced_us is not None and at_us - yard.layout.window_us < state.serviced_us:
         return  # it still shows the old part
     state.newest_us = at_us
     state.conditions = listed(windows.conditions[row])
-    if seen is None:
-        degradation, told = _follow(run, windows.observed[row])
-        traces, sensors = degradation, dict[str, float]()
-    else:
-        _carry(state, seen, row)
-        told = listed(seen.scores[row])
-        modes = yard.patterns.modes
-        degradation = dict(zip(modes, seen.found.degradation[row].tolist(), strict=True))
-        traces = dict(zip(modes, seen.found.traces[row].tolist(), strict=True))
-        sensors = seen.found.sensors.get(row, {})
+    _carry(state, seen, row)
+    told = listed(seen.scores[row])
+    modes = yard.scored_modes
+    degradation = dict(zip(modes, seen.found.degradation[row].tolist(), strict=True))
+    traces = dict(zip(modes, seen.found.traces[row].tolist(), strict=True))
     _note_metrics(state, told, at_us)
     noted = []
     for mode, places in zip(yard.layout.product.failure_modes, yard.evidence_places, strict=True):
@@ -75,28 +74,21 @@ def take_window(run: Run, windows: Windows, row: int, *, seen: Seen | None, at_u
             at_us=at_us,
             measured=tuple(listed(windows.measured_at(yard.layout, row))),
             expected=tuple(state.expected),
-            spread=tuple(yard.sigma_listed or state.reference_spread),
+            spread=tuple(yard.sigma_listed or state.spread),
             score=tuple(told),
             health=tuple(health for health, _ in noted),
             wear_score=tuple(score for _, score in noted),
         )
     )
-    if seen is not None:
-        _note_sensors(run, windows, row, stuck=seen.stuck[row], suspected=sensors, at_us=at_us)
-
-
-def _follow(run: Run, observed: FloatArray) -> tuple[dict[str, float], list[float | None]]:
-    """Compare a window with the device's own recent past: degradation per mode, score per metric."""
-    degradation, scores = follow_window(run.yard.layout, run.state, observed)
-    return degradation, listed(scores)
+    _note_sensors(run, seen, row, at_us=at_us)
 
 
 def _carry(state: DeviceState, seen: Seen, row: int) -> None:
     """Lay down in the state what smoothing carries after a window."""
     state.observed, state.expected = listed(seen.windows.observed[row]), listed(seen.normal[row])
-    state.smooth, state.weight = seen.smooth[row].tolist(), seen.weight[row].tolist()
+    state.smooth, state.weight = listed(seen.smooth[row]), seen.weight[row].tolist()
     state.unseen, state.excess = seen.unseen[row].tolist(), seen.excess[row].tolist()
-    state.spread = seen.spreads[row].tolist()
+    state.spread = listed(seen.spreads[row])
 
 
 def detect(run: Run, mode: FailureMode, kind: Kind, change: Change, at_us: int) -> None:
@@ -129,10 +121,10 @@ def _note_mode(
 
     Returns
     -------
-    health index and score; None while the device itself reports the failure
+    health index and score; None while the device itself reports the failure, and while its normal is learned anew
     """
     own = run.state.modes[mode.name]
-    if own.reported_us is not None:
+    if own.reported_us is not None or learns_until(run.yard, run.state, mode) is not None:
         return None, None
     if size < own.tolerated:
         own.tolerated = max(0.0, size)  # what has gone is not tolerated again
@@ -143,52 +135,81 @@ def _note_mode(
         own.since_us = at_us
     elif not own.hits and own.degradation <= CLEAR_AT:
         own.since_us = None
-    number = own.hits.bit_count()
-    if not own.is_raised and number >= RAISE_HITS:
+    if not own.is_raised and own.hits.bit_count() >= raise_hits(run.yard):
         own.is_raised = True
         detect(run, mode, "wear", "raised", at_us)
-    elif own.is_raised and number <= LAST_WINDOWS - RAISE_HITS:
+    elif own.is_raised and _is_over(run.yard, own):
         own.is_raised = False
         detect(run, mode, "wear", "cleared", at_us)
     return health_index(own), own.score
 
 
-def _note_sensors(  # noqa: PLR0913 - one window, by keyword
-    run: Run,
-    windows: Windows,
-    row: int,
-    *,
-    stuck: BoolArray,
-    suspected: dict[str, float],
-    at_us: int,
-) -> None:
+def raise_hits(yard: Yardstick) -> int:
+    """How many of the last windows a detection needs."""
+    return FOLLOW_HITS if yard.layout.follows else RAISE_HITS
+
+
+def _is_over(yard: Yardstick, own: ModeState) -> bool:
+    if yard.layout.follows:
+        return own.hits & _NEWEST == 0
+    return own.hits.bit_count() <= LAST_WINDOWS - RAISE_HITS
+
+
+def _note_sensors(run: Run, seen: Seen, row: int, *, at_us: int) -> None:
     """Count how long each sensor has been suspected, stuck or missing; raise and clear."""
     yard, state = run.yard, run.state
-    missing = np.isnan(np.concatenate([windows.observed[row], windows.conditions[row]]))
-    if not state.sensors and not suspected and not missing.any() and not stuck.any():
+    bad = bad_sensors(yard, seen, row)
+    if not state.sensors and not bad:
         return
-    for place, name in enumerate(yard.layout.watched + yard.layout.conditions):
-        reason: Literal["sensor", "stuck", "missing"] | None = None
-        if missing[place]:
-            reason = "missing"
-        elif stuck[place]:
-            reason = "stuck"
-        elif name in suspected:
-            reason = "sensor"
-        if reason is None and name not in state.sensors:
+    for name in yard.layout.watched + yard.layout.conditions:
+        found = bad.get(name)
+        if found is None and name not in state.sensors:
             continue
         own = state.sensors.setdefault(name, SensorState())
-        own.hits = ((own.hits << 1) | int(reason is not None)) & _BITS
-        own.score = suspected.get(name, 0.0)
+        own.hits = ((own.hits << 1) | int(found is not None)) & _BITS
+        own.score = seen.found.sensors.get(row, {}).get(name, 0.0)
         number = own.hits.bit_count()
-        if not own.is_raised and number >= RAISE_HITS and reason is not None:
-            own.is_raised, own.reason = True, reason
+        if not own.is_raised and number >= RAISE_HITS and found is not None:
+            own.is_raised, own.reason = True, found.reason
+            own.conversion = found.conversion
             run.output.detections.append(sensor_detection(yard, state, name, "raised", at_us))
         elif own.is_raised and number <= LAST_WINDOWS - RAISE_HITS:
             own.is_raised = False
             run.output.detections.append(sensor_detection(yard, state, name, "cleared", at_us))
         if not own.hits and not own.is_raised:
             del state.sensors[name]
+
+
+def bad_sensors(yard: Yardstick, seen: Seen, row: int) -> Mapping[str, BadSensor]:
+    """Tell what is wrong with which sensor in one window."""
+    if yard.layout.follows:
+        return seen.bad.get(row, {})
+    suspected, windows = seen.found.sensors.get(row, {}), seen.windows
+    missing = np.isnan(np.concatenate([windows.observed[row], windows.conditions[row]]))
+    if not suspected and not missing.any() and not seen.stuck[row].any():
+        return {}
+    found: dict[str, BadSensor] = {}
+    for place, name in enumerate(yard.layout.watched + yard.layout.conditions):
+        if missing[place]:
+            found[name] = BadSensor(reason="missing")
+        elif seen.stuck[row, place]:
+            found[name] = BadSensor(reason="stuck")
+        elif name in suspected:
+            found[name] = _suspected(yard, seen, row, place)
+    return found
+
+
+def _suspected(yard: Yardstick, seen: Seen, row: int, place: int) -> BadSensor:
+    """Tell whether a suspected sensor shows what would be normal in another unit."""
+    if place < len(yard.layout.watched):
+        unit = conversion_of(
+            float(seen.windows.observed[row, place]),
+            normal=float(seen.normal[row, place]),
+            spread=float(yard.sigma[place]),
+        )
+        if unit:
+            return BadSensor(reason="unit", conversion=CONVERSIONS[unit - 1].text)
+    return BadSensor(reason="sensor")
 
 
 def listed(values: FloatArray) -> list[float | None]:

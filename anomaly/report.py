@@ -46,7 +46,7 @@ def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us:
             life_hours_q05=0.0, life_hours_q10=0.0, life_hours_q50=0.0, life_hours_q90=0.0,
             life_hours_q95=0.0,
         )  # fmt: skip
-    elif state.phase == "learning":
+    elif state.phase == "learning" or learns_until(yard, state, mode) is not None:
         status, outlook = "learning", None
     elif is_silent(yard, state, at_us):
         status = "no_data"
@@ -63,6 +63,15 @@ def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us:
         outlook=outlook,
         evidence=mode_evidence(yard, state, mode),
     )
+
+
+def learns_until(yard: Yardstick, state: DeviceState, mode: FailureMode) -> int | None:
+    """Until when what is normal for a mode's part is learned anew; None: it is known."""
+    if not state.anew_until_us:
+        return None
+    places = [yard.layout.watched.index(e.metric) for e in mode.evidence]
+    until = [at for at in (state.anew_until_us[place] for place in places) if at is not None]
+    return max(until) if until and len(until) == len(places) else None
 
 
 def _extrapolate(yard: Yardstick, own: ModeState, mode: str, at_us: int) -> Outlook:
@@ -109,6 +118,11 @@ def mode_evidence(yard: Yardstick, state: DeviceState, mode: FailureMode) -> Evi
             day = words.day_of(words.iso(state.learn_until_us))
             sentences.append(words.sentence("learning", day=day))
         return Evidence(sentences=tuple(sentences))
+    until = learns_until(yard, state, mode)
+    if until is not None:
+        day = words.day_of(words.iso(until))
+        sentences.append(words.sentence("learning_anew", component=mode.component, day=day))
+        return Evidence(sentences=tuple(sentences), caveats=_state_caveats(yard, state, mode))
     if not own.is_raised and own.reported_us is None and own.since_us is None:
         return Evidence(
             sentences=words.NOTHING.sentences, caveats=_state_caveats(yard, state, mode)
@@ -233,6 +247,7 @@ def sensor_detection(
     own = state.sensors[name]
     metrics = _metric_evidence(yard, state, (name,))
     title = yard.layout.product.metric(name).title
+    said: dict[str, str] = {"conversion": own.conversion} if own.reason == "unit" else {}
     return Detection(
         kind="sensor",
         failure_mode=name,
@@ -242,6 +257,6 @@ def sensor_detection(
         evidence=Evidence(
             metrics=metrics,
             operating=_operating(yard, state),
-            sentences=(words.sentence(own.reason, title=title),),
+            sentences=(words.sentence(own.reason, title=title, **said),),
         ),
     )

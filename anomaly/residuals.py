@@ -4,8 +4,8 @@ Many devices at once, as arrays. What comes out for a window depends on its own 
 alone: only operations element by element, and sums in a fixed order.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,11 +13,21 @@ from anomaly.baseline import SMOOTHING_WINDOWS
 from anomaly.explain import Explanations, explain_all
 from anomaly.features import Windows
 from anomaly.records import BoolArray, FloatArray, IntArray
+from anomaly.state import Reason
 from anomaly.yardstick import Yardstick
 
 UNSEEN_MAX = 24
 """Windows after which a metric without values is a missing one."""
 _EXCESS_WIDENS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadSensor:
+    """What is wrong with a sensor, where that is known before anything is explained."""
+
+    reason: Reason
+    conversion: str = ""
+    """How its values come from those of its own unit, as a formula."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +63,8 @@ class Seen:
     scores: FloatArray
     """Smoothed residual in spreads, NaN where the metric is missing; (n, watched)."""
     found: Explanations
+    bad: Mapping[int, Mapping[str, BadSensor]] = field(default_factory=dict)
+    """By row and metric or condition."""
 
     def of(self, place: int) -> "Seen":
         """Return one device's own."""
@@ -71,7 +83,12 @@ class Seen:
                 "scores",
             )
         }
-        return Seen(windows=self.windows.of(place), found=self.found.between(first, last), **arrays)
+        return Seen(
+            windows=self.windows.of(place),
+            found=self.found.between(first, last),
+            bad={row - first: bad for row, bad in self.bad.items() if first <= row < last},
+            **arrays,
+        )
 
     @property
     def ends(self) -> IntArray:

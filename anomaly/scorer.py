@@ -13,10 +13,10 @@ import numpy as np
 
 from anomaly.baseline import own_offsets
 from anomaly.features import Layout, Windows, summarise
-from anomaly.follow import learn_reference
+from anomaly.follow import following_one, learn_anew, learn_reference, look_back
 from anomaly.moment import Run, detect, listed, take_window
 from anomaly.records import FloatArray, Output, Samples, Scored, ServiceEvent, Trace
-from anomaly.report import forecast_mode, is_silent
+from anomaly.report import forecast_mode, is_silent, learns_until
 from anomaly.residuals import Carried, Seen, look
 from anomaly.state import DeviceState, ModeState
 from anomaly.yardstick import Yardstick
@@ -30,10 +30,17 @@ _TOLERATED_MAX, _TOLERATED_MORE = 0.6, 0.05
 def read_from_us(yard: Yardstick, state: DeviceState, *, through_us: int) -> int:
     """From which instant on `advance` needs samples."""
     if state.phase == "scoring":
-        return min(state.windows_us, state.through_us + 1)
+        due = [since for since, until in anew_spans(state) if until <= through_us]
+        return min([state.windows_us, state.through_us + 1, *due])
     if through_us >= state.learn_until_us and yard.can_score:
         return state.learn_from_us
     return state.through_us + 1
+
+
+def anew_spans(state: DeviceState) -> set[tuple[int, int]]:
+    """From when until when metrics are learned anew."""
+    pairs = zip(state.anew_from_us, state.anew_until_us, strict=True)
+    return {(since, until) for since, until in pairs if since is not None and until is not None}
 
 
 def advance(
@@ -75,7 +82,7 @@ def advance(
 
 # --- the order of events -------------------------------------------------------------------------
 
-_WINDOW, _SERVICE, _FAULT, _FORECAST = range(4)
+_WINDOW, _SERVICE, _LEARNED, _FAULT, _FORECAST = range(5)
 
 
 def walk(  # noqa: PLR0913 - a stretch of one device, by keyword
@@ -94,18 +101,24 @@ def walk(  # noqa: PLR0913 - a stretch of one device, by keyword
     yard, state = run.yard, run.state
     if until_us <= state.through_us:
         return
-    if windows is not None and seen is None and not yard.layout.follows:
+    if windows is not None and seen is None:
         windows = without_old_part(yard.layout, windows, state.serviced_us)
-        seen = look_at_one(yard, state, windows)
-    for at_us, kind, place in sorted(_events(run, samples, windows, services, until_us)):
+    events = sorted(_events(run, samples, windows, services, until_us))
+    if windows is not None and seen is None:
+        seen = look_at_one(yard, state, _until_a_turn(yard.layout, windows, events))
+    for at_us, kind, place in events:
         if kind == _WINDOW:
             assert windows is not None
+            assert seen is not None
             take_window(run, windows, place, seen=seen, at_us=at_us)
-        elif kind == _SERVICE:
-            _take_service(run, services[place], at_us)
-            if seen is not None:
-                # Smoothing may have begun anew, so what is left is looked at again.
-                rest = seen.windows.kept(seen.ends * yard.layout.window_us > at_us)
+        elif kind in (_SERVICE, _LEARNED):
+            if kind == _SERVICE:
+                _take_service(run, services[place], at_us)
+            else:
+                _learn_anew(run, samples, at_us)
+            if windows is not None:
+                # What is normal, or smoothing, may have begun anew, so what is left is looked at again.
+                rest = windows.kept((windows.index + 1) * yard.layout.window_us > at_us)
                 state.through_us = at_us - 1
                 walk(run, samples, rest, until_us=until_us, services=services)
                 return
@@ -131,10 +144,23 @@ def _events(
     for place, service in enumerate(services):
         if service.finding_id not in state.services and service.found_us <= until_us:
             yield max(service.found_us, state.through_us + 1), _SERVICE, place
+    if state.phase == "scoring":
+        for until in {until for _, until in anew_spans(state) if until <= until_us}:
+            yield max(until, state.through_us + 1), _LEARNED, 0
     yield from ((at, _FAULT, code) for at, code in _fault_changes(run, samples, until_us))
     every = yard.forecast_every_us
     first = (state.through_us // every + 1) * every
     yield from ((at, _FORECAST, 0) for at in range(first, until_us + 1, every))
+
+
+def _until_a_turn(
+    layout: Layout, windows: Windows, events: Sequence[tuple[int, int, int]]
+) -> Windows:
+    """Leave out windows after the first event with which a device's own normal begins anew."""
+    turns = [at_us for at_us, kind, _ in events if kind in (_SERVICE, _LEARNED)]
+    if not layout.follows or not turns:
+        return windows
+    return windows.kept((windows.index + 1) * layout.window_us <= turns[0])
 
 
 def without_old_part(layout: Layout, windows: Windows, serviced_us: int | None) -> Windows:
@@ -146,6 +172,9 @@ def without_old_part(layout: Layout, windows: Windows, serviced_us: int | None) 
 
 def look_at_one(yard: Yardstick, state: DeviceState, windows: Windows) -> Seen:
     """Smooth and explain one device's windows, going on from its state."""
+    if yard.layout.follows:
+        alone = replace(windows, owner=np.zeros(len(windows), dtype=np.int64))
+        return look_back(yard, alone, following_one(state, len(yard.layout.watched)))
     carried = Carried(
         smooth=np.array([state.smooth], dtype=np.float64).T,
         weight=np.array([state.weight], dtype=np.float64).T,
@@ -194,7 +223,7 @@ def _learn(run: Run, samples: Samples) -> None:
     )
     number = len(layout.watched)
     if layout.follows:
-        if not learn_reference(state, windows):
+        if not learn_reference(layout, state, windows):
             state.learn_until_us += state.learn_until_us - state.learn_from_us
             return
     else:
@@ -212,6 +241,40 @@ def _learn(run: Run, samples: Samples) -> None:
     }
     state.windows_us = state.learn_until_us
     state.phase = "scoring"
+
+
+def _learn_anew(run: Run, samples: Samples, at_us: int) -> None:
+    """Learn what is normal with a part that was exchanged; too little running time makes it longer."""
+    state, layout = run.state, run.yard.layout
+    for since, until in sorted(anew_spans(state)):
+        if until > at_us:
+            continue
+        begins = (
+            -(-since // layout.window_us) * layout.window_us
+        )  # earlier windows show the old part
+        windows = summarise(layout, samples.between(begins, until), ranges=())
+        places = [
+            place
+            for place, span in enumerate(zip(state.anew_from_us, state.anew_until_us, strict=True))
+            if span == (since, until)
+        ]
+        is_learned = learn_anew(layout, state, windows, places)
+        for place in places:
+            state.anew_from_us[place] = None if is_learned else since
+            state.anew_until_us[place] = None if is_learned else until + until - since
+
+
+def _begin_anew(run: Run, mode: FailureMode, at_us: int) -> None:
+    """Let the metrics of a mode whose part was exchanged be learned anew."""
+    state, layout = run.state, run.yard.layout
+    number = len(layout.watched)
+    state.anew_from_us = state.anew_from_us or [None] * number
+    state.anew_until_us = state.anew_until_us or [None] * number
+    whole = -(-at_us // layout.window_us) * layout.window_us
+    for e in mode.evidence:
+        place = layout.watched.index(e.metric)
+        state.anew_from_us[place] = at_us
+        state.anew_until_us[place] = whole + state.learn_until_us - state.learn_from_us
 
 
 def _expect_learning(run: Run, windows: Windows, offsets: FloatArray) -> None:
@@ -270,6 +333,8 @@ def _take_service(run: Run, service: ServiceEvent, at_us: int) -> None:
                 serviced_us=at_us, reported_us=own.reported_us, path_from_us=at_us
             )
             state.serviced_us = at_us
+            if run.yard.layout.follows:
+                _begin_anew(run, mode, at_us)
             for e in mode.evidence if state.phase == "scoring" else ():
                 place = run.yard.layout.watched.index(e.metric)
                 state.weight[place], state.smooth[place] = 0.0, 0.0
@@ -299,7 +364,8 @@ def _make_forecasts(run: Run, at_us: int) -> None:
     for mode in yard.layout.product.failure_modes:
         own = state.modes.setdefault(mode.name, ModeState())
         size = None
-        if state.phase == "scoring" and not is_quiet and own.reported_us is None:
+        is_known = state.phase == "scoring" and learns_until(yard, state, mode) is None
+        if is_known and not is_quiet and own.reported_us is None:
             size = max(0.0, own.trace - own.tolerated)
             own.path_us.append(at_us)
             own.path.append(size)

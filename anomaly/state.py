@@ -7,6 +7,8 @@ import msgspec
 
 from anomaly.stream.detector import Detector
 
+Reason = Literal["sensor", "stuck", "missing", "range", "spikes", "unit"]
+"""What is wrong with a sensor."""
 Values = list[float | None]
 """One per watched metric; None where nothing is known."""
 
@@ -36,7 +38,9 @@ class ModeState(msgspec.Struct, kw_only=True, omit_defaults=True):
 class SensorState(msgspec.Struct, kw_only=True, omit_defaults=True):
     hits: int = 0
     is_raised: bool = False
-    reason: Literal["sensor", "stuck", "missing"] = "sensor"
+    reason: Reason = "sensor"
+    conversion: str = ""
+    """Where the reason is its unit: how its values come from those that are normal."""
     score: float = 0.0
 
 
@@ -71,6 +75,9 @@ class DeviceState(msgspec.Struct, kw_only=True):
     reference_spread: Values = msgspec.field(default_factory=list)
     detector: Detector | None = None
     """What the device has learned of itself; only where devices are compared with their own past."""
+    anew_from_us: list[int | None] = msgspec.field(default_factory=list)
+    """Since when the normal of each watched metric is being learned anew; empty: of none."""
+    anew_until_us: list[int | None] = msgspec.field(default_factory=list)
     modes: dict[str, ModeState] = msgspec.field(default_factory=dict)
     sensors: dict[str, SensorState] = msgspec.field(default_factory=dict)
     services: list[int] = msgspec.field(default_factory=list)

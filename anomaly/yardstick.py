@@ -28,6 +28,11 @@ class Yardstick:
         return Patterns(self.layout, self.baseline)
 
     @cached_property
+    def scored_modes(self) -> tuple[str, ...]:
+        """Failure modes that windows are explained by, in the order of `Seen.found`."""
+        return self.layout.modes if self.layout.follows else self.patterns.modes
+
+    @cached_property
     def forecast_every_us(self) -> int:
         return round(self.layout.product.forecast_every.total_seconds() * 1e6)
 

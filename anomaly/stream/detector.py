@@ -5,13 +5,22 @@ the other; scores are at least 0, higher is stranger, NaN where nothing was meas
 arrays, and `to_bytes` keeps every bit of them.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 
-from anomaly.records import FloatArray
-from anomaly.stream.normal import Moving, Normal, learn
+from anomaly.records import FloatArray, IntArray
+from anomaly.stream.normal import (
+    JOINT,
+    SPEEDS,
+    SPEEDS_FIRST,
+    Moving,
+    Normal,
+    at_rest,
+    learn,
+)
 from anomaly.stream.rarity import (
     Rarity,
     half_width,
@@ -21,6 +30,8 @@ from anomaly.stream.rarity import (
     take,
 )
 from anomaly.stream.watch import Seen, watch
+
+_Arrays = TypeVar("_Arrays", Normal, Moving)
 
 
 class Detector:
@@ -44,12 +55,49 @@ class Detector:
                     take(rarity, value)
         return cls(normal=normal, moving=moving, rarities=rarities)
 
+    def learn_anew(self, values: FloatArray, metrics: IntArray) -> None:
+        """Learn the normal of some metrics of one device anew from windows, and how all hang together.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (windows, 1, metrics)
+            Since the part that these metrics tell of was exchanged.
+        metrics : ndarray of int
+            Places; the others keep what they have.
+        """
+        new = Detector.learned(values)
+        if self.rarities_:
+            self.rarities_ = new.rarities_
+        old_size = self.normal_.spread * self.normal_.scale
+        joint = _rescaled(new.normal_, old_size, metrics)
+        self.normal_ = replace(_merged(self.normal_, new.normal_, metrics), **joint)
+        self.moving_ = _merged(self.moving_, new.moving_, metrics)
+
     def step(self, values: FloatArray, *, hold_from: float) -> Seen:
         """Score the next window of all devices, and take it in; shape (devices, metrics)."""
         if self.rarities_:
             return self._step_alone(values)
         seen, self.moving_ = watch(self.normal_, self.moving_, values, hold_from=hold_from)
         return seen
+
+    def step_at(self, devices: IntArray, values: FloatArray, *, hold_from: float) -> Seen:
+        """Score the next window of some devices, each once, and take it in; (len(devices), metrics)."""
+        if len(devices) == len(self.normal_.middle) and (devices == np.arange(len(devices))).all():
+            return self.step(values, hold_from=hold_from)
+        part = self.of(devices)
+        seen = part.step(values, hold_from=hold_from)
+        _put(self.moving_, devices, part.moving_)
+        return seen
+
+    def of(self, devices: IntArray) -> "Detector":
+        """Return some devices' own, at places."""
+        return Detector(
+            normal=_taken(self.normal_, devices),
+            moving=_taken(self.moving_, devices),
+            rarities=[self.rarities_[place] for place in devices.tolist()]
+            if self.rarities_
+            else [],
+        )
 
     def _step_alone(self, values: FloatArray) -> Seen:
         numbers = values[:, 0].tolist()
@@ -63,6 +111,9 @@ class Detector:
             away=((values[:, 0] - middle) / width)[:, None],
             expected=middle[:, None],
             spread=width[:, None],
+            smooth=(values[:, 0] - middle)[:, None],
+            reason=np.zeros(values.shape, dtype=np.int64),
+            unit=np.zeros(values.shape),
         )
 
     def to_bytes(self) -> bytes:
@@ -76,10 +127,59 @@ class Detector:
 
     @classmethod
     def from_bytes(cls, kept: bytes) -> "Detector":
-        with np.load(BytesIO(kept), allow_pickle=False) as arrays:
-            number = sum(name.startswith("rarity.") for name in arrays.files)
-            return cls(
-                normal=Normal(**{f.name: arrays[f"normal.{f.name}"] for f in fields(Normal)}),
-                moving=Moving(**{f.name: arrays[f"moving.{f.name}"] for f in fields(Moving)}),
-                rarities=[rarity_from_array(arrays[f"rarity.{i}"]) for i in range(number)],
-            )
+        with np.load(BytesIO(kept), allow_pickle=False) as file:
+            arrays = dict(file)
+        number = sum(name.startswith("rarity.") for name in arrays)
+        rest = at_rest(arrays["moving.reference"])  # an earlier release kept less
+        arrays.setdefault("normal.still", np.full_like(arrays["normal.middle"], np.inf))
+        known = {f.name: arrays[f"normal.{f.name}"] for f in fields(Normal)}
+        moving = {name[7:]: array for name, array in arrays.items() if name.startswith("moving.")}
+        return cls(
+            normal=Normal(**known),
+            moving=replace(rest, **moving),
+            rarities=[rarity_from_array(arrays[f"rarity.{i}"]) for i in range(number)],
+        )
+
+
+def _merged(old: _Arrays, new: _Arrays, metrics: IntArray) -> _Arrays:
+    """Take some metrics from `new`; what has no axis of metrics alone stays."""
+    found = {}
+    for f in fields(old):
+        if f.name in JOINT:
+            continue
+        found[f.name] = getattr(old, f.name).copy()
+        found[f.name][..., metrics] = getattr(new, f.name)[..., metrics]
+    return replace(old, **found)
+
+
+def _rescaled(new: Normal, old_size: FloatArray, metrics: IntArray) -> dict[str, FloatArray]:
+    """Take how metrics hang together from `new`, with the others counted in the spreads that they keep."""
+    found = {name: getattr(new, name) for name in JOINT}
+    ratio = (old_size / (new.spread * new.scale))[len(SPEEDS) :]
+    ratio[..., metrics] = 1.0
+    if new.precision.shape[1]:
+        found["precision"] = new.precision * ratio[..., :, None] * ratio[..., None, :]
+    return found
+
+
+def _taken(arrays: _Arrays, devices: IntArray) -> _Arrays:
+    """Take some devices out."""
+    found = {}
+    for f in fields(arrays):
+        array = getattr(arrays, f.name)
+        axis = int(f.name in SPEEDS_FIRST)
+        found[f.name] = (
+            array if axis == 1 and array.shape[1] == 0 else array.take(devices, axis=axis)
+        )
+    return type(arrays)(**found)
+
+
+def _put(moving: Moving, devices: IntArray, part: Moving) -> None:
+    """Lay some devices back, in arrays of their own: what others hold stays."""
+    for f in fields(Moving):
+        array = getattr(moving, f.name).copy()
+        if f.name in SPEEDS_FIRST:
+            array[:, devices] = getattr(part, f.name)
+        else:
+            array[devices] = getattr(part, f.name)
+        setattr(moving, f.name, array)

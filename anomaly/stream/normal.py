@@ -5,17 +5,24 @@ metrics are redundant, also how they hang together. Arrays have the shape (devic
 speeds of smoothing in front.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import fdtri
 
 from anomaly.records import BoolArray, FloatArray
+from anomaly.stream.quality import still_windows
 
 SPEEDS = (8.0,)
 """Time constants of the smoothed deviations of single metrics, windows: docs/decisions/0025-*.md."""
+INDEPENDENT = (2 * SPEEDS[0] - 1) ** 0.5
+"""Spread of independent values that give a smoothed one a spread of 1."""
 JOINT_SPEEDS = (1.0, 8.0)
-"""The same where metrics are taken together."""
+"""The same where metrics are taken together; the first are single windows."""
+SPEEDS_FIRST = ("spread", "freedom", "precision", "joint_scale", "joint_freedom", "smooth")
+"""Arrays with speeds in front of devices."""
+JOINT = ("is_joint", "precision", "joint_scale", "joint_freedom")
+"""Arrays that tell how metrics hang together."""
 _ALL = np.array(SPEEDS + JOINT_SPEEDS)[:, None, None]
 _SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
 """Time constants a reference may have, as shares of the learning time."""
@@ -43,6 +50,8 @@ class Normal:
     """Spread of single windows: values are counted in it; (devices, metrics)."""
     patience: FloatArray
     """Time constant of the reference, windows; short where the level wanders; (devices, metrics)."""
+    still: FloatArray
+    """Windows of one and the same value that a living sensor does not show; (devices, metrics)."""
     spread: FloatArray
     """Of the smoothed deviation, in `scale`; (speeds, devices, metrics)."""
     freedom: FloatArray
@@ -66,6 +75,28 @@ class Moving:
     """Smoothed deviation from it; (speeds, devices, metrics)."""
     held: FloatArray
     """For how many windows more than calm ones each metric has stood out; (devices, metrics)."""
+    high: FloatArray
+    low: FloatArray
+    """Cumulative sums of what lies above and below, beyond what calm data do; (devices, metrics)."""
+    last: FloatArray
+    """Newest value, in the metric's unit; (devices, metrics)."""
+    same: FloatArray
+    """For how many windows it has not moved; (devices, metrics)."""
+    far: FloatArray
+    """Values far off at the end, 2 at most; (devices, metrics)."""
+    spikes: FloatArray
+    """Lone values far off, those of long ago counting less; (devices, metrics)."""
+    unit: FloatArray
+    """Place in `quality.CONVERSIONS`, plus 1, of the unit that it seems to be told in; (devices, metrics)."""
+
+
+def at_rest(reference: FloatArray) -> Moving:
+    """Begin at a reference, with nothing noticed; shape (devices, metrics)."""
+    shape = reference.shape
+    names = ("held", "high", "low", "same", "far", "spikes", "unit")
+    nothing = {name: np.zeros(shape) for name in names}
+    smooth = np.zeros((len(_ALL), *shape))
+    return Moving(reference=reference, smooth=smooth, last=np.full(shape, np.nan), **nothing)
 
 
 def learn(values: FloatArray) -> tuple[Normal, Moving]:
@@ -93,6 +124,7 @@ def learn(values: FloatArray) -> tuple[Normal, Moving]:
         middle=np.where(seen, middle, np.nan),
         scale=scale,
         patience=patience,
+        still=still_windows(values),
         spread=spread,
         freedom=np.maximum(_FREEDOM_MIN, independent - 1),
         **_together(counted, walked[:, len(SPEEDS) :] / spread[len(SPEEDS) :], independent),
@@ -106,15 +138,25 @@ def count(normal: Normal, values: FloatArray) -> FloatArray:
 
 
 def advance(
-    moving: Moving, counted: FloatArray, gain: FloatArray, *, is_held: BoolArray | None = None
+    moving: Moving,
+    counted: FloatArray,
+    gain: FloatArray,
+    *,
+    cut: FloatArray | None = None,
+    is_held: BoolArray | None = None,
 ) -> Moving:
-    """Take one window in: smooth the deviations, let the reference follow where it is not held."""
+    """Take one window in: smooth the deviations, let the reference follow where it is not held.
+
+    Deviations beyond `cut` count as that, but where metrics are taken together.
+    """
     known = np.isfinite(counted)
     away = np.where(known, counted - moving.reference, 0.0)
-    smooth = np.where(known, moving.smooth + (away - moving.smooth) / _ALL, moving.smooth)
+    small = away if cut is None else np.clip(away, -cut, cut)
+    every = np.stack([small] * len(SPEEDS) + [away] * len(JOINT_SPEEDS))
+    smooth = np.where(known, moving.smooth + (every - moving.smooth) / _ALL, moving.smooth)
     moves = known if is_held is None else known & ~is_held
-    reference = moving.reference + np.where(moves, away * gain, 0.0)
-    return Moving(reference=reference, smooth=smooth, held=moving.held)
+    reference = moving.reference + np.where(moves, small * gain, 0.0)
+    return replace(moving, reference=reference, smooth=smooth)
 
 
 def _patience(counted: FloatArray) -> FloatArray:
@@ -150,11 +192,7 @@ def _references(counted: FloatArray, patience: float) -> FloatArray:
 def _walk(counted: FloatArray, patience: FloatArray) -> tuple[FloatArray, Moving]:
     """Walk through the learning time as through any other; the first fifth is for settling."""
     number, *shape = counted.shape
-    moving = Moving(
-        reference=np.nan_to_num(counted[0]),
-        smooth=np.zeros((len(_ALL), *shape)),
-        held=np.zeros(shape),
-    )
+    moving = at_rest(np.nan_to_num(counted[0]))
     seen = np.zeros(shape)
     walked = []
     for values in counted:

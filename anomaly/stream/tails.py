@@ -7,7 +7,7 @@ be laid side by side, and a false-alarm budget becomes a threshold without looki
 from datetime import timedelta
 
 import numpy as np
-from scipy.special import fdtrc, stdtr
+from scipy.special import fdtrc, ndtri, stdtr
 
 from anomaly.records import FloatArray
 
@@ -21,6 +21,40 @@ def surprise_of_spread(spreads: FloatArray, freedom: FloatArray) -> FloatArray:
     A spread that was learned from few independent values is itself uncertain: Student's tail.
     """
     return np.asarray(-np.log10(np.maximum(2 * stdtr(freedom, -np.abs(spreads)), _LEAST)))
+
+
+def surprise_of_sum(
+    sums: FloatArray, freedom: FloatArray, *, slack: float, decision: float
+) -> FloatArray:
+    """Return the surprise of a two-sided cumulative sum that is taken for each of `decision` windows anew.
+
+    Calm data reach a sum once in an average run length, which Siegmund's approximation tells. A spread that
+    was learned from few values makes that less sure: as for a single deviation of the same surprise.
+
+    Parameters
+    ----------
+    sums : ndarray
+        The larger of both sides, in spreads of independent values.
+    freedom : ndarray
+    slack : float
+        Taken off every value before it is added.
+    decision : float
+        Windows in which an alert would be one.
+
+    References
+    ----------
+    Siegmund (1985), Sequential Analysis, section 2.6. doi:10.1007/978-1-4757-1862-1
+    """
+    reach = 2 * slack * (sums + 1.166)
+    length = (np.exp(reach) - 1 - reach) / (2 * slack**2)
+    chance = np.clip(2 * decision / length, _LEAST, 1.0)
+    return surprise_of_spread(-ndtri(chance / 2), freedom)
+
+
+def sum_for(surprise: FloatArray, *, slack: float, decision: float) -> FloatArray:
+    """Return about the sum that has a surprise, where spreads are known for certain."""
+    length = 2 * decision * 10.0**surprise
+    return np.asarray(np.log(length * 2 * slack**2) / (2 * slack) - 1.166)
 
 
 def surprise_of_ratio(ratio: FloatArray, metrics: int, freedom: FloatArray) -> FloatArray:
