@@ -190,6 +190,6 @@ def _fitting(values: FloatArray, *, normal: FloatArray, spread: FloatArray) -> F
     misses = np.abs(values - told)
     size = np.maximum(np.abs(told), np.abs(_OFFSET)[:, None])
     fits = (misses <= room) & (room <= _TELLING * size)
-    fits &= np.abs(told - normal) > _FAR * spread
+    fits &= (np.abs(told - normal) > _FAR * spread) & (values != 0)  # what is dead shows 0
     best = np.argmin(np.where(fits, misses / _FACTOR[:, None], np.inf), axis=0)
     return np.where(fits.any(axis=0), best + 1.0, 0.0)
