@@ -57,6 +57,11 @@ Column = Big | Real | Floats | Same
 
 def copy_rows(columns: Sequence[Column], *, rows: int) -> bytes:
     """Lay out rows for `copy … from stdin (format binary)`."""
+    return COPY_HEADER + row_block(columns, rows=rows) + COPY_TRAILER
+
+
+def row_block(columns: Sequence[Column], *, rows: int) -> bytes:
+    """Lay out rows as a part of what `copy_rows` gives: several parts go between one header and one trailer."""
     fields: list[tuple[str, str] | tuple[str, str, tuple[int, ...]]] = [("count", ">i2")]
     for place, column in enumerate(columns):
         fields += _fields(str(place), column)
@@ -64,7 +69,7 @@ def copy_rows(columns: Sequence[Column], *, rows: int) -> bytes:
     table["count"] = len(columns)
     for place, column in enumerate(columns):
         _fill(table, str(place), column)
-    return COPY_HEADER + table.tobytes() + COPY_TRAILER
+    return table.tobytes()
 
 
 def _fields(name: str, column: Column) -> list[tuple[str, str] | tuple[str, str, tuple[int, ...]]]:

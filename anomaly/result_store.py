@@ -12,15 +12,17 @@ import numpy as np
 from psycopg import sql
 
 from anomaly.binary import (
+    COPY_HEADER,
+    COPY_TRAILER,
     Big,
     Column,
     Floats,
     Same,
     big,
-    copy_rows,
     instant_us,
     jsonb,
     real,
+    row_block,
     text,
 )
 from anomaly.evidence import instant
@@ -38,6 +40,7 @@ from core.units import EPOCH, US
 _NULL = "\\N"
 _US_PER_DAY = 86_400_000_000
 _WINDOW = "window (device_id, at, layout_id, observed, expected, spread, score, health, wear_score)"
+_PATH = "path (device_id, at, layout_id, sizes)"
 _FORECAST = (
     "forecast (device_id, failure_mode, made_at, status, health_index, p_fail_1d, p_fail_7d, p_fail_30d,"
     " life_hours_q05, life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95, evidence,"
@@ -75,10 +78,12 @@ def write_results(
 ) -> None:
     """Write windows, paths, detections and forecasts."""
     told = [*devices, *(one for crowd in crowds for one in _told(crowd))]
+    copies = _Copies()
     for crowd in crowds:
-        _write_quiet(connection, kind, crowd, now=now)
-    _write_windows(connection, kind, told)
-    _write_traces(connection, kind, told)
+        _lay_out_quiet(copies, kind, crowd, now=now)
+    _lay_out_windows(copies, kind, told)
+    _lay_out_traces(copies, kind, told)
+    copies.write(connection)
     _write_detections(connection, told, now=now)
     _write_forecasts(connection, told, now=now)
 
@@ -93,15 +98,14 @@ def _told(crowd: CrowdOutput) -> Iterator[DeviceOutput]:
 # --- devices that have nothing to tell -------------------------------------------------------------
 
 
-def _write_quiet(
-    connection: Connection, kind: LayoutRow, crowd: CrowdOutput, *, now: datetime
+def _lay_out_quiet(
+    copies: "_Copies", kind: LayoutRow, crowd: CrowdOutput, *, now: datetime
 ) -> None:
     rows, forecasts = crowd.output.rows, crowd.output.forecasts
-    _copy_windows(connection, kind, crowd.device_ids[rows.owner], rows)
+    _lay_out_rows(copies, kind, crowd.device_ids[rows.owner], rows)
     known = ~forecasts.is_silent
-    _copy_binary(
-        connection,
-        "path (device_id, at, layout_id, sizes)",
+    copies.add(
+        _PATH,
         [
             Big(values=crowd.device_ids[forecasts.owner[known]]),
             Big(values=forecasts.at_us[known], is_instant=True),
@@ -113,8 +117,7 @@ def _write_quiet(
     now_us = (now - EPOCH) // US
     for number, mode in enumerate(crowd.yard.layout.product.failure_modes):
         for chosen, status, evidence in _alike(crowd.yard, forecasts, number, mode):
-            _copy_binary(
-                connection,
+            copies.add(
                 _FORECAST,
                 [
                     Big(values=crowd.device_ids[forecasts.owner[chosen]]),
@@ -162,7 +165,7 @@ def _alike(
 # --- devices that were taken event by event ---------------------------------------------------------
 
 
-def _write_windows(connection: Connection, kind: LayoutRow, told: Sequence[DeviceOutput]) -> None:
+def _lay_out_windows(copies: "_Copies", kind: LayoutRow, told: Sequence[DeviceOutput]) -> None:
     windows = [(one.device_id, window) for one in told for window in one.output.windows]
     if not windows:
         return
@@ -170,8 +173,8 @@ def _write_windows(connection: Connection, kind: LayoutRow, told: Sequence[Devic
     def table(name: str) -> FloatArray:
         return _table([getattr(window, name) for _, window in windows])
 
-    _copy_windows(
-        connection,
+    _lay_out_rows(
+        copies,
         kind,
         np.array([device_id for device_id, _ in windows], dtype=np.int64),
         WindowRows(
@@ -191,13 +194,12 @@ def _table(rows: Sequence[Values]) -> FloatArray:
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 
-def _write_traces(connection: Connection, kind: LayoutRow, told: Sequence[DeviceOutput]) -> None:
+def _lay_out_traces(copies: "_Copies", kind: LayoutRow, told: Sequence[DeviceOutput]) -> None:
     traces = [(one.device_id, trace) for one in told for trace in one.output.traces]
     if not traces:
         return
-    _copy_binary(
-        connection,
-        "path (device_id, at, layout_id, sizes)",
+    copies.add(
+        _PATH,
         [
             Big(values=np.array([device_id for device_id, _ in traces], dtype=np.int64)),
             Big(values=np.array([t.at_us for _, t in traces], dtype=np.int64), is_instant=True),
@@ -258,8 +260,8 @@ def _forecast_line(f: Forecast) -> str:
 # --- COPY -------------------------------------------------------------------------------------------
 
 
-def _copy_windows(
-    connection: Connection, kind: LayoutRow, device_ids: IntArray, rows: WindowRows
+def _lay_out_rows(
+    copies: "_Copies", kind: LayoutRow, device_ids: IntArray, rows: WindowRows
 ) -> None:
     number = len(device_ids)
     columns: list[Column] = [
@@ -273,17 +275,26 @@ def _copy_windows(
             )
         ),
     ]  # fmt: skip
-    _copy_binary(connection, _WINDOW, columns, rows=number)
+    copies.add(_WINDOW, columns, rows=number)
 
 
-def _copy_binary(
-    connection: Connection, target: str, columns: Sequence[Column], *, rows: int
-) -> None:
-    if not rows:
-        return
-    statement = sql.SQL("copy anomaly.") + sql.SQL(target) + sql.SQL(" from stdin (format binary)")
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(copy_rows(columns, rows=rows))
+class _Copies:
+    """Rows in binary form, by the table that they go into: a COPY costs about as much as a hundred rows."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, list[bytes]] = {}
+
+    def add(self, target: str, columns: Sequence[Column], *, rows: int) -> None:
+        if rows:
+            self._blocks.setdefault(target, []).append(row_block(columns, rows=rows))
+
+    def write(self, connection: Connection) -> None:
+        for target, blocks in self._blocks.items():
+            into = sql.SQL("copy anomaly.") + sql.SQL(target)
+            statement = into + sql.SQL(" from stdin (format binary)")
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                for block in (COPY_HEADER, *blocks, COPY_TRAILER):
+                    copy.write(block)
 
 
 def _copy_text(connection: Connection, target: str, lines: Sequence[str]) -> None:

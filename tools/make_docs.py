@@ -17,6 +17,7 @@ from bench.ingest.history import results
 from bench.ingest.report import page_part
 from bench.scoring.report import page_part as scoring_part
 from bench.scoring.report import results as scoring_results
+from bench.scoring.report import trainings
 from core.cli import main as forecare
 from core.migrations import steps
 from core.settings import settings_markdown
@@ -92,7 +93,7 @@ def speed_page() -> str:
 
 
 def scoring_page() -> str:
-    return _with_figures(_SCORING, f"{scoring_part(scoring_results())}\n")
+    return _with_figures(_SCORING, f"{scoring_part(scoring_results(), trainings())}\n")
 
 
 def foresight_page() -> str:

@@ -4,10 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from bench.ingest import history
 from bench.ingest.history import RESULTS
-from core.errors import InvalidError
 
 MEANINGS: Mapping[str, str] = {
     "events": "failures, or faults, that could be foreseen or seen; those of unwatched devices are not among them",
@@ -52,24 +50,9 @@ MEANINGS: Mapping[str, str] = {
 
 
 def kept_results(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return all kept evaluations, the oldest first.
-
-    Raises
-    ------
-    InvalidError
-        If a file is no result of an evaluation.
-    """
-    found = []
-    for file in folder.glob("evaluate-*.json"):
-        try:
-            result: dict[str, Any] = orjson.loads(file.read_bytes())
-            result["at"], result["benchmark"], result["seeds"], result["controls"]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise InvalidError(
-                f"{file} is no result of an evaluation: {error}", hint="take it out of the folder"
-            ) from error
-        found.append(result)
-    return sorted(found, key=lambda result: str(result["at"]))
+    """Return all kept evaluations, the oldest first."""
+    parts = ("benchmark", "seeds", "controls")
+    return history.kept_results(folder, "evaluate-*.json", parts=parts, what="an evaluation")
 
 
 def newest(kept: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

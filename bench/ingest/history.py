@@ -25,25 +25,45 @@ def keep(result: Mapping[str, Any], folder: Path, *, name: str = "ingest") -> Pa
     return file
 
 
-def results(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return all kept results, the oldest first.
+def kept_results(
+    folder: Path, pattern: str, *, parts: Sequence[str], what: str
+) -> list[dict[str, Any]]:
+    """Return all kept results of a kind, the oldest first.
+
+    Parameters
+    ----------
+    pattern : str
+        Of the files' names.
+    parts : sequence of str
+        What each result must have; a part within a part after a dot.
+    what : str
+        What it is a result of, for people.
 
     Raises
     ------
     InvalidError
-        If a file is no result.
+        If a file is no such result.
     """
     found = []
-    for file in sorted(folder.glob("ingest-*.json")):
+    for file in folder.glob(pattern):
         try:
             result: dict[str, Any] = orjson.loads(file.read_bytes())
-            result["at"], result["shapes"], result["versions"], result["machine"]
+            for part in (*parts, "at"):
+                value: Any = result
+                for key in part.split("."):
+                    value = value[key]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise InvalidError(
-                f"{file} is no result of the bench: {error}", hint="take it out of the folder"
+                f"{file} is no result of {what}: {error}", hint="take it out of the folder"
             ) from error
         found.append(result)
-    return found
+    return sorted(found, key=lambda result: str(result["at"]))
+
+
+def results(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Return all kept results of the ingest bench, the oldest first."""
+    parts = ("shapes", "versions", "machine")
+    return kept_results(folder, "ingest-*.json", parts=parts, what="the bench")
 
 
 def newest_with(part: str, kept: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -8,12 +8,19 @@ from rich.console import Console
 
 from bench.ingest.history import RESULTS
 from bench.scoring.report import keep, show
-from bench.scoring.run import FULL, QUICK, run_scoring
+from bench.scoring.run import FULL, PARTS, QUICK, run_scoring
 from core.settings import load_settings
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="10,000 devices for two hours, in about a minute.")
+@click.option("--quick", is_flag=True, help="Smaller fleets and one year, in a few minutes.")
+@click.option(
+    "--only",
+    "part",
+    type=click.Choice(PARTS),
+    default=None,
+    help="Only the one part.  [default: both]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option(
     "--results",
@@ -22,7 +29,7 @@ from core.settings import load_settings
     default=RESULTS,
     help="Folder of the kept results.  [default: bench/results]",
 )
-def scoring(*, quick: bool, as_json: bool, folder: Path) -> None:
+def scoring(*, quick: bool, part: str | None, as_json: bool, folder: Path) -> None:
     """Measure what scoring a fleet costs, from stored samples to stored windows and forecasts.
 
     10,000 devices with eight metrics, learned and a little worn here and there, are scored by the code that
@@ -30,11 +37,19 @@ def scoring(*, quick: bool, as_json: bool, folder: Path) -> None:
     the same samples without a database, EWMA and CUSUM in bare numpy over the same arrays, river's half-space trees over
     the same rows (installed on demand below the runtime folder), and fleets of 100 to 100,000 devices.
 
+    And training: `forecare model train` in a process of its own on 500 devices with two years of hourly windows, as scoring would
+    have left them; its time, and the most memory that it has at once.
+
     Processor time counts, of the scorer and of all processes of the database, and everything is kept on
     one core, so what else the machine does hardly shows. The result is kept below bench/results;
     docs/explanation/scoring-speed.md shows the newest.
     """
-    found = run_scoring(load_settings(), QUICK if quick else FULL, console=Console(stderr=True))
+    found = run_scoring(
+        load_settings(),
+        QUICK if quick else FULL,
+        parts=PARTS if part is None else (part,),
+        console=Console(stderr=True),
+    )
     keep(found, folder)
     if as_json:
         click.echo(orjson.dumps(found).decode())

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bench.ingest import history
 from bench.ingest.history import RESULTS
 from bench.ingest.report import figure
-from core.errors import InvalidError
 from core.terminal import show_table
 
+Heading = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""A table with its heading: heading, columns, rows."""
 _RATES = (
     ("what", "what"),
     ("samples/s of one core", "per_s"),
@@ -34,78 +33,84 @@ _GROWTH = (
     ("database", "database_us_per_sample"),
     ("of 10,000 devices", "ratio"),
 )
+_TRAINING = (
+    ("devices", "devices"),
+    ("days of each", "days"),
+    ("windows", "windows"),
+    ("failure modes", "modes"),
+    ("failures", "failures"),
+    ("processor time, s", "cpu_s"),
+    ("by the wall clock, s", "seconds"),
+    ("most memory at once, MiB", "peak_mib"),
+)
 
 
 def keep(result: Mapping[str, Any], folder: Path) -> Path:
-    """Write a result; a crash leaves the file whole or not at all."""
-    return history.keep(result, folder, name="scoring")
+    """Write a result; a crash leaves the file whole or not at all. Training alone is a kind of its own."""
+    return history.keep(result, folder, name="scoring" if "scoring" in result else "training")
 
 
 def results(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return all kept results, the oldest first.
+    """Return all kept results of the scoring bench, the oldest first."""
+    parts = ("scoring.samples_per_s", "growth", "machine")
+    return history.kept_results(folder, "scoring-*.json", parts=parts, what="the scoring bench")
 
-    Raises
-    ------
-    InvalidError
-        If a file is no result.
-    """
-    found = []
-    for file in sorted(folder.glob("scoring-*.json")):
-        try:
-            result: dict[str, Any] = orjson.loads(file.read_bytes())
-            result["scoring"]["samples_per_s"], result["growth"], result["machine"]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise InvalidError(
-                f"{file} is no result of the bench: {error}", hint="take it out of the folder"
-            ) from error
-        found.append(result)
-    return found
+
+def trainings(folder: Path = RESULTS) -> list[Mapping[str, Any]]:
+    """Return what training cost, by itself or with the rest, the oldest first."""
+    alone = history.kept_results(
+        folder, "training-*.json", parts=("training", "machine"), what="the scoring bench"
+    )
+    both = [result for result in results(folder) if result.get("training")]
+    return sorted((*alone, *both), key=lambda result: str(result["at"]))
 
 
 def show(result: Mapping[str, Any]) -> None:
-    for _, columns, rows in _tables(result):
+    for _, columns, rows in (*_tables(result), *_training_table(result)):
         show_table(columns, rows)
-    print(f"dearest fleet / cheapest, per sample: {result['growth_worst']}")
+    if "growth_worst" in result:
+        print(f"dearest fleet / cheapest, per sample: {result['growth_worst']}")
 
 
-def page_part(kept: Sequence[Mapping[str, Any]]) -> str:
-    """Return the measured tables of the page in docs/, from the newest full result."""
-    full = [result for result in kept if not result["is_quick"]] or list(kept)
-    if not full:
-        return ""
-    result = full[-1]
-    lines = [_provenance(result), ""]
-    for heading, columns, rows in _tables(result):
+def page_part(kept: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the measured tables of the page in docs/, from the newest full results."""
+    lines: list[str] = []
+    if kept:
+        result = _newest(kept)
+        lines += [_provenance(result), "", *_markdown(_tables(result))]
+        worst = result["growth_worst"]
+        lines += [f"The dearest of these fleets costs {worst} times the cheapest per sample.", ""]
+    if trained:
+        result = _newest(trained)
+        lines += [*_markdown(_training_table(result)), _provenance(result), ""]
+    return "\n".join(lines)
+
+
+def _newest(kept: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    full = [result for result in kept if not result["is_quick"]]
+    return (full or kept)[-1]
+
+
+def _markdown(tables: Sequence[Heading]) -> list[str]:
+    lines = []
+    for heading, columns, rows in tables:
         lines += [f"## {heading}", ""]
         lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines += [""]
-    lines += [
-        f"The dearest of these fleets costs {result['growth_worst']} times the cheapest per sample.",
-        "",
-    ]
-    return "\n".join(lines)
+    return lines
 
 
-def _tables(
-    result: Mapping[str, Any],
-) -> list[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
+def _tables(result: Mapping[str, Any]) -> list[Heading]:
+    if "scoring" not in result:
+        return []
     s = result["scoring"]
     rates = [
         ("Forecare, reading and writing the database", s["samples_per_s"], None),
         ("Forecare, from arrays", s["alone_samples_per_s"], None),
         ("EWMA and CUSUM in numpy, the same arrays", s["bare_samples_per_s"], s["ratio_bare"]),
+        *((_trees_words(s, one), one["samples_per_s"], one["ratio"]) for one in s.get("trees", ())),
     ]
-    trees = f"river {s['trees_version']}, half-space trees, the same rows"
-    if s["trees_samples_per_s"]:
-        rates += [
-            (f"{trees}: its defaults", s["trees_samples_per_s"], s["ratio_trees"]),
-            (
-                f"{trees}: 25 trees of height 15",
-                s["trees_paper_samples_per_s"],
-                s["ratio_trees_paper"],
-            ),
-        ]
     rate_rows = [
         {"what": what, "per_s": per_s, "us": 1e6 / per_s, "ratio": against}
         for what, per_s, against in rates
@@ -116,6 +121,20 @@ def _tables(
         ("Where the time goes", *_table(_SHARES, [s])),
         ("As fleets grow", *_table(_GROWTH, result["growth"])),
     ]
+
+
+def _trees_words(scoring: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    known = {"defaults": " (its defaults)", "paper": " (as in the paper)"}.get(one["name"], "")
+    return (
+        f"river {scoring['trees_version']}, half-space trees, the same rows:"
+        f" {one['trees']} trees of height {one['height']}{known}"
+    )
+
+
+def _training_table(result: Mapping[str, Any]) -> list[Heading]:
+    if not result.get("training"):
+        return []
+    return [("Training", *_table(_TRAINING, [result["training"]]))]
 
 
 def _table(

@@ -1,11 +1,12 @@
 """`forecare bench scoring` from beginning to end: what is measured, in which order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
+from anomaly.records import IntArray
 from bench.ingest.figures import ratio
 from bench.ingest.instance import Instance, own_instance
 from bench.ingest.machine import machine_facts, versions
@@ -19,11 +20,13 @@ from bench.scoring.measure import (
     on_one_core,
     score_stored,
 )
+from bench.scoring.training import measure_training
 from bench.scoring.trees import NoTreesError, TreesCost, measure_trees
 from core.clock import monotonic_s, wall_now
 from core.settings import Settings
 
 _INSTANCE = "bench-scoring"
+PARTS = ("scoring", "training")
 
 
 ROUND_MINUTES = 180
@@ -32,10 +35,13 @@ ROUND_MINUTES = 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """A fleet, and how many rounds of it are scored: more of a small one, so that it can be measured."""
+    """A fleet, and how often it is scored."""
 
     devices: int
     rounds: int
+    """In each pass: more of a small fleet, so that there is enough to measure."""
+    passes: int
+    """The fleets take turns, pass by pass, and the middle one of each counts."""
 
     @property
     def fleet(self) -> Fleet:
@@ -43,7 +49,7 @@ class Stretch:
 
     @property
     def minutes(self) -> int:
-        return self.rounds * ROUND_MINUTES
+        return self.passes * self.rounds * ROUND_MINUTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,69 +60,119 @@ class ScoringOrder:
     growth: Sequence[Stretch]
     trees_rows: int
     repeats: int
+    alone_minutes: int = 2 * ROUND_MINUTES
+    training: tuple[int, int] = (500, 730)
+    """Devices, and days of each."""
     is_quick: bool = False
 
 
 FULL = ScoringOrder(
-    main=Stretch(devices=10_000, rounds=2),
+    main=Stretch(devices=10_000, rounds=1, passes=5),
     growth=(
-        Stretch(devices=100, rounds=40),
-        Stretch(devices=1_000, rounds=8),
-        Stretch(devices=100_000, rounds=1),
+        Stretch(devices=100, rounds=20, passes=5),
+        Stretch(devices=1_000, rounds=5, passes=5),
+        Stretch(devices=100_000, rounds=1, passes=3),
     ),
     trees_rows=60_000,
     repeats=3,
 )
 QUICK = ScoringOrder(
-    main=Stretch(devices=10_000, rounds=1),
-    growth=(Stretch(devices=100, rounds=20), Stretch(devices=1_000, rounds=3)),
+    main=Stretch(devices=10_000, rounds=1, passes=1),
+    growth=(
+        Stretch(devices=100, rounds=20, passes=1),
+        Stretch(devices=1_000, rounds=3, passes=1),
+    ),
     trees_rows=20_000,
     repeats=2,
+    training=(60, 365),
     is_quick=True,
 )
 
 
-def run_scoring(settings: Settings, order: ScoringOrder, *, console: Console) -> dict[str, Any]:
-    """Measure everything in one run; return the result as it is kept."""
+def run_scoring(
+    settings: Settings, order: ScoringOrder, *, parts: Collection[str], console: Console
+) -> dict[str, Any]:
+    """Measure everything in one run; return the result as it is kept.
+
+    Parameters
+    ----------
+    parts : collection of str
+        "scoring", "training" or both.
+    """
     began_s = monotonic_s()
-    fleet = order.main.fleet
-    with console.status("the scorer and the bare arithmetic, from arrays"):
-        alone, bare = measure_alone(fleet, order.main.minutes + 1, repeats=order.repeats)
-    with console.status("river's half-space trees (installed the first time)"):
-        trees = _trees(settings, fleet, order.trees_rows)
-    with own_instance(settings, _INSTANCE, console=console) as instance:
-        found_versions, machine = versions(instance), machine_facts(instance.settings.runtime_path)
-        _score_rounds(instance, Stretch(devices=50, rounds=3), console=console)  # warms up
-        points = [
-            (stretch, _score_rounds(instance, stretch, console=console))
-            for stretch in sorted((order.main, *order.growth), key=lambda s: s.devices)
-        ]
-    stored = next(cost for stretch, cost in points if stretch == order.main)
-    return {
+    result: dict[str, Any] = {"is_quick": order.is_quick, "metrics": METRICS}
+    if "scoring" in parts:
+        result |= _scoring(settings, order, console=console)
+    if "training" in parts:
+        devices, days = order.training
+        with own_instance(settings, _INSTANCE, console=console) as instance:
+            result |= _facts(instance)
+            result["training"] = measure_training(
+                instance, devices=devices, days=days, console=console
+            )
+    return result | {
         "at": wall_now().isoformat(timespec="seconds"),
-        "is_quick": order.is_quick,
-        "machine": machine,
-        "versions": found_versions,
-        "metrics": METRICS,
-        "scoring": _headline(order.main, stored, alone, bare, trees),
-        "growth": [_point(stretch, cost, base=stored) for stretch, cost in points],
-        "growth_worst": _worst([cost for _, cost in points]),
         "seconds": round(monotonic_s() - began_s, 1),
     }
 
 
-def _score_rounds(instance: Instance, stretch: Stretch, *, console: Console) -> Cost:
-    """Let samples come round by round, and score each."""
+def _scoring(settings: Settings, order: ScoringOrder, *, console: Console) -> dict[str, Any]:
+    fleet = order.main.fleet
+    with console.status("the scorer and the bare arithmetic, from arrays"):
+        alone, bare = measure_alone(fleet, order.alone_minutes + 1, repeats=order.repeats)
+    with console.status("river's half-space trees (installed the first time)"):
+        trees = _trees(settings, fleet, order.trees_rows)
+    with own_instance(settings, _INSTANCE, console=console) as instance:
+        facts = _facts(instance)
+        _score_all(instance, [Stretch(devices=50, rounds=3, passes=1)], console=console)  # warms up
+        stretches = sorted((order.main, *order.growth), key=lambda stretch: stretch.devices)
+        costs = _score_all(instance, stretches, console=console)
+    points = [(stretch, middle(costs[stretch.devices])) for stretch in stretches]
+    stored = next(cost for stretch, cost in points if stretch == order.main)
+    return facts | {
+        "scoring": _headline(order.main, stored, alone, bare, trees),
+        "growth": [_point(stretch, cost, base=stored) for stretch, cost in points],
+        "growth_worst": _worst([cost for _, cost in points]),
+    }
+
+
+def _facts(instance: Instance) -> dict[str, Any]:
+    return {
+        "machine": machine_facts(instance.settings.runtime_path),
+        "versions": versions(instance),
+    }
+
+
+def middle(costs: Sequence[Cost]) -> Cost:
+    """Return the middle pass by its cost per sample; of an even number, the cheaper one of two."""
+    return sorted(costs, key=lambda cost: cost.us)[(len(costs) - 1) // 2]
+
+
+def _score_all(
+    instance: Instance, stretches: Sequence[Stretch], *, console: Console
+) -> dict[int, list[Cost]]:
+    """Let samples come round by round, and score each; return the cost of each pass, by devices.
+
+    The fleets take turns, so that what else the machine does at a time meets all of them.
+    """
+    ids = {stretch.devices: let_in(instance, stretch.fleet) for stretch in stretches}
+    found: dict[int, list[Cost]] = {stretch.devices: [] for stretch in stretches}
+    for number in range(max(stretch.passes for stretch in stretches)):
+        for stretch in (one for one in stretches if number < one.passes):
+            with console.status(f"{stretch.devices:,} devices, pass {number + 1}"):
+                own = ids[stretch.devices]
+                found[stretch.devices].append(_score_pass(instance, stretch, own, number))
+    return found
+
+
+def _score_pass(instance: Instance, stretch: Stretch, ids: IntArray, number: int) -> Cost:
     fleet, total = stretch.fleet, Cost(samples=0, scorer_s=0.0)
-    with console.status(f"{stretch.devices:,} devices, {stretch.rounds} rounds"):
-        ids = let_in(instance, fleet)
-        for number in range(stretch.rounds):
-            # A window is whole when the sample after it has come.
-            first = number * ROUND_MINUTES + (number > 0)
-            minutes = ROUND_MINUTES + (number == 0)
-            bring(instance, fleet, ids, first=first, minutes=minutes)
-            with on_one_core(instance):
-                total += score_stored(instance, fleet)
+    for one in range(number * stretch.rounds, (number + 1) * stretch.rounds):
+        # A window is whole when the sample after it has come.
+        first = one * ROUND_MINUTES + (one > 0)
+        bring(instance, fleet, ids, first=first, minutes=ROUND_MINUTES + (one == 0))
+        with on_one_core(instance):
+            total += score_stored(instance, fleet)
     return total
 
 
@@ -146,10 +202,16 @@ def _headline(
         "ratio_bare": ratio(alone.per_s, bare.per_s),
         "trees_version": known.version if known else "",
         "trees_reason": trees if isinstance(trees, str) else "",
-        "trees_samples_per_s": round(known.defaults_per_s) if known else None,
-        "ratio_trees": ratio(stored.per_s, known.defaults_per_s) if known else None,
-        "trees_paper_samples_per_s": round(known.paper_per_s) if known else None,
-        "ratio_trees_paper": ratio(stored.per_s, known.paper_per_s) if known else None,
+        "trees": [
+            {
+                "name": way.name,
+                "trees": way.trees,
+                "height": way.height,
+                "samples_per_s": round(way.per_s),
+                "ratio": ratio(stored.per_s, way.per_s),
+            }
+            for way in (known.ways if known else ())
+        ],
     }
 
 

@@ -22,14 +22,22 @@ class NoTreesError(RetryableError):
     """River cannot be run here; the message says why."""
 
 
-class TreesCost(msgspec.Struct, frozen=True, kw_only=True):
+class TreesWay(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of parameters, behind a MinMaxScaler as river's documentation does it."""
+
+    name: str
+    """defaults, paper (Tan, Ting, Liu 2011) or between."""
+    trees: int
+    height: int
+    per_s: float
     """Rows per second of one core, without making them."""
 
+
+class TreesCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What half-space trees cost."""
+
     version: str
-    defaults_per_s: float
-    """As its documentation does it: river's defaults, behind a MinMaxScaler."""
-    paper_per_s: float
-    """With the parameters of the paper."""
+    ways: tuple[TreesWay, ...]
 
 
 def measure_trees(fleet: Fleet, rows: int, *, cache: Path) -> TreesCost:

@@ -8,7 +8,9 @@ from anomaly.fleet_scorer import Survey, conclude
 from bench.scoring.bare import ewma_and_cusum
 from bench.scoring.fleet import Fleet
 from bench.scoring.measure import Cost, through_us
-from bench.scoring.report import keep, page_part, results
+from bench.scoring.report import keep, page_part, results, trainings
+from bench.scoring.run import middle
+from bench.scoring.years import Years
 
 FLEET = Fleet("bench_pump", 220)
 MINUTES = 721
@@ -23,8 +25,11 @@ RESULT = {
     "scoring": {
         "devices": 10_000, "minutes": 360, "samples_per_s": 700_000, "alone_samples_per_s": 5_000_000,
         "bare_samples_per_s": 10_000_000, "ratio_bare": 0.5, "trees_version": "1",
-        "trees_samples_per_s": 40_000, "ratio_trees": 17.5, "trees_paper_samples_per_s": 800,
-        "ratio_trees_paper": 875, "scorer_us_per_sample": 0.4, "database_us_per_sample": 1.0,
+        "trees": [
+            {"name": "defaults", "trees": 10, "height": 8, "samples_per_s": 40_000, "ratio": 17.5},
+            {"name": "paper", "trees": 25, "height": 15, "samples_per_s": 800, "ratio": 875},
+        ],
+        "scorer_us_per_sample": 0.4, "database_us_per_sample": 1.0,
         "database_share": 0.7, "with_database_share": 0.9, "wall_samples_per_s": 600_000,
     },
     "growth": [],
@@ -80,6 +85,46 @@ def test_a_kept_result_is_found_again_and_shown(tmp_path: Path):
     kept = results(tmp_path)
 
     assert kept == [RESULT]
-    assert "| river 1, half-space trees, the same rows: its defaults | 40,000 | 25 | 17.5 |" in (
-        page_part(kept)
+    words = "river 1, half-space trees, the same rows: 10 trees of height 8 (its defaults)"
+    assert f"| {words} | 40,000 | 25 | 17.5 |" in page_part(kept)
+
+
+def test_training_is_kept_by_itself_and_shown_beside_the_newest_scoring(tmp_path: Path):
+    training = {
+        "devices": 500, "days": 730, "windows": 8_760_000, "modes": 4, "failures": 700,
+        "cpu_s": 300.0, "seconds": 310.0, "peak_mib": 1500,
+    }  # fmt: skip
+    facts = {key: RESULT[key] for key in ("machine", "versions", "is_quick")}
+    keep(RESULT, tmp_path)
+    keep({**facts, "at": "2026-11-25T00:00:00+00:00", "training": training}, tmp_path)
+    keep(
+        {**RESULT, "at": "2026-11-23T00:00:00+00:00", "training": {**training, "modes": 7}},
+        tmp_path,
     )
+
+    page = page_part(results(tmp_path), trainings(tmp_path))
+
+    assert [one["training"]["modes"] for one in trainings(tmp_path)] == [7, 4]
+    assert len(results(tmp_path)) == 2
+    assert "| 500 | 730 | 8,760,000 | 4 | 700 | 300 | 310 | 1,500 |" in page
+
+
+def test_the_middle_pass_counts():
+    costs = [Cost(samples=100, scorer_s=seconds) for seconds in (5.0, 1.0, 2.0, 9.0)]
+
+    assert middle(costs).scorer_s == 2.0
+    assert middle(costs[:3]).scorer_s == 2.0
+
+
+def test_years_of_a_device_show_wear_before_it_fails_and_never_after():
+    years = Years(Fleet("bench_years", 40), days=400)
+    drawn = [years.year(device) for device in range(40)]
+
+    assert sum(len(year.fails_us) for year in drawn) > 10
+    for year in drawn:
+        assert year.values.shape == (400 * 24, 8)
+        for at_us, mode in zip(year.fails_us, year.mode, strict=True):
+            place = int(np.searchsorted(years.at_us, at_us))
+            assert year.wear[place - 1, mode] > 0.9
+            assert year.wear[place + 1, mode] < 0.9
+    assert np.array_equal(Years(Fleet("other", 3), days=400).year(7).values, drawn[7].values)
