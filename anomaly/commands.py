@@ -7,6 +7,7 @@ import click
 
 from anomaly import service, store
 from anomaly.cluster import cluster_of
+from anomaly.drift.commands import drift
 from anomaly.fleet import store as fleet_store
 from anomaly.fleet import words
 from anomaly.rules.commands import reinstate, rules
@@ -129,5 +130,5 @@ def fit(product: str) -> None:
         )
 
 
-for command in (rules, reinstate):
+for command in (rules, reinstate, drift):
     anomaly.add_command(command)

@@ -8,6 +8,7 @@ from psycopg_pool import PoolTimeout
 
 from anomaly import rescore, service, store
 from anomaly.cluster import Cluster, ClusterAwayError, parts_of
+from anomaly.drift import service as drift
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
 from anomaly.precedent import service as precedent
@@ -81,6 +82,7 @@ class Worker:
             self._look(row)
             self._count(row)
             self._sum_up(row)
+            self._watch_drift(row)
             self._train(row)
             self._let_go(row)
         return is_busy
@@ -144,6 +146,13 @@ class Worker:
             gone = let_windows_go(connection, row, now=wall_now())
         if gone:
             _log.info("windows.gone", product=row.product.name, chunks=gone)
+
+    def _watch_drift(self, row: store.ProductRow) -> None:
+        """Compare the product's last weeks, and its forecasts, with what was learned."""
+        with self.pool.connection() as connection:
+            seen = drift.look_at_drift(connection, row, now=wall_now())
+        if seen is not None and seen.drifted:
+            _log.warning("drift.found", product=row.product.name, names=list(seen.drifted))
 
     def _score(self, row: store.ProductRow) -> bool:
         """Score until nothing is due, at most for as long as other products can wait."""

@@ -258,6 +258,25 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A metric that is compared with what was learned, or forecasts that are held against what came."""
+
+    product: str
+    product_title: str
+    kind: Literal["metric", "condition", "calibration"]
+    name: str
+    """Of the metric, or of the failure mode."""
+    title: str
+    state: Literal["steady", "drifted", "unclear"]
+    since: datetime
+    figure: float | None
+    """Population stability index; for calibration, failures that came over those that were forecast."""
+    figures: Json
+    looked_through: datetime
+    sentences: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What was made of a forecast, and why."""
 

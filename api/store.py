@@ -374,6 +374,14 @@ def rules(
     return _all(connection, "rules", parameters, records.Rule)
 
 
+def drifts(
+    connection: Connection, *, product: str | None, states: Sequence[str]
+) -> list[records.Drift]:
+    """Return what was compared with what was learned, by product, kind and name."""
+    parameters = {"product": product, "states": list(states), "limit": _ISSUES_MAX}
+    return _all(connection, "drifts", parameters, records.Drift)
+
+
 def decisions(connection: Connection, device_id: int) -> list[records.Decision]:
     """Return the newest decision about each failure mode of a device."""
     return _all(connection, "decisions", {"device_id": device_id}, records.Decision)

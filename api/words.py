@@ -129,6 +129,12 @@ COMMAND_LEVEL = {
     "expired": "none",
     "cancelled": "none",
 }
+DRIFT = {
+    "metric": "Metric",
+    "condition": "Condition",
+    "calibration": "Forecasts",
+}
+DRIFT_ICON = {"metric": "activity", "condition": "activity", "calibration": "eye"}
 ROLE = {"owner": "Owner", "technician": "Technician", "manufacturer": "Manufacturer"}
 
 

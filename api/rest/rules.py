@@ -1,9 +1,10 @@
-"""Which warnings open tickets, how often they were wrong, and why a device has a ticket or none."""
+"""How far warnings can be trusted: how often they were wrong, what has drifted, and why a ticket opened."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from api import records, store
 from api.auth import CallerManufacturer, Ctx
@@ -32,6 +33,23 @@ def rules(_person: CallerManufacturer, context: Ctx, product: ProductName) -> Pa
     with context.pool.connection() as connection:
         store.product_sheet(connection, product)
         return Page(items=store.rules(connection, product=product))
+
+
+DriftStates = Annotated[
+    list[Literal["drifted", "steady", "unclear"]] | None,
+    Query(alias="state", max_length=3, description="only these; more than once. By default all"),
+]
+
+
+@router.get("/products/{product}/drift")
+def drift(
+    _person: CallerManufacturer, context: Ctx, product: ProductName, states: DriftStates = None
+) -> Page[records.Drift]:
+    """Metrics that are compared with what was learned, and forecasts that are held against what came."""
+    with context.pool.connection() as connection:
+        store.product_sheet(connection, product)
+        wanted = states or ["drifted", "steady", "unclear"]
+        return Page(items=store.drifts(connection, product=product, states=wanted))
 
 
 @router.get("/devices/{name}/decisions")

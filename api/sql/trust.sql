@@ -21,3 +21,19 @@ select distinct on (c.failure_mode) c.failure_mode, c.decided_at, c.action, c.re
 from maintenance.decision c
 where c.device_id = %(device_id)s
 order by c.failure_mode, c.decided_at desc;
+
+-- name: drifts
+-- What has drifted first.
+select p.name as product, p.title as product_title, x.kind, x.name,
+    coalesce((select part ->> 'title'
+        from jsonb_array_elements(p.sheet -> case x.kind when 'calibration' then 'failure_modes'
+            else 'metrics' end) as m (part)
+        where part ->> 'name' = x.name), x.name) as title,
+    x.state, x.since, x.figure, x.figures, x.looked_through,
+    array(select said ->> 'text' from jsonb_array_elements(x.sentences) with ordinality as s (said, place)
+        order by place) as sentences
+from anomaly.drift x
+join gateway.product p on p.id = x.product_id
+where (%(product)s::text is null or p.name = %(product)s) and x.state = any(%(states)s)
+order by array_position(array['drifted', 'steady', 'unclear'], x.state), p.name, x.kind, x.name
+limit %(limit)s;

@@ -29,6 +29,25 @@ def test_rules_are_for_the_manufacturer(shown: Site) -> None:
     assert owner.get("/api/v1/devices/hp-0000/decisions").status_code == 403
 
 
+def test_drift_is_listed_with_its_figures_what_has_drifted_first(shown: Site) -> None:
+    maker = shown.program("maker@example.org")
+    path = "/api/v1/products/heat_pump/drift"
+
+    items = maker.get(path).json()["items"]
+    steady = maker.get(path, params={"state": "steady"}).json()["items"]
+
+    assert [(item["kind"], item["state"]) for item in items] == [
+        ("calibration", "drifted"),
+        ("metric", "drifted"),
+        ("metric", "steady"),
+    ]
+    assert items[0]["title"] == "Fan bearing wear"
+    assert items[0]["sentences"][1] == "The forecasts expect too few failures, beyond chance."
+    assert [item["name"] for item in steady] == ["power_w"]
+    assert maker.get(path, params={"state": "odd"}).status_code == 422
+    assert shown.program("owner0@example.org").get(path).status_code == 403
+
+
 def test_a_decision_says_why_there_is_no_ticket(shown: Site) -> None:
     maker = shown.program("maker@example.org")
 
@@ -47,6 +66,8 @@ def test_pages_name_the_rule_and_the_device_that_it_leaves_to_the_next_visit(sho
     assert "14 of 16 warnings were wrong in 18.0 device-years" in fleet
     assert "forecare anomaly reinstate heat_pump fan_bearing" in fleet
     assert HINT in device
+    assert "0.21 mm/s higher, 1.4 times as wide, on 38 of 40 devices" in fleet
+    assert "Power is as it was learned" not in fleet
 
 
 def test_a_device_that_is_learned_says_for_how_long_to_everybody(site: Site) -> None:
