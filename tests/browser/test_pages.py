@@ -36,6 +36,7 @@ PAGES = {
         "/devices/hp-0000",
         "/devices/hp-0000?days=30",
         "/devices/hp-0001",
+        "/devices/hp-0005?part=fan_bearing",
         "/devices/hp-0011",
         "/devices/hp-free",
         "/devices/nothing",
@@ -236,6 +237,28 @@ def test_the_fleet_page_keeps_itself_up_to_date(chromium: Browser, site: Site) -
         )
 
         expect(page.locator("#figures")).to_contain_text("1 warned too late", timeout=15_000)
+
+
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+def test_a_device_that_is_learned_says_for_how_long(
+    chromium: Browser, site: Site, width: int, scheme: str
+) -> None:
+    site.change("update anomaly.forecast set status = 'learning', p_fail_30d = null")
+    site.change("update maintenance.alert set cleared_at = opened_at")
+    site.change(
+        "update ingest.progress set first_measured_at = measured_through - interval '9 days'"
+    )
+    pages = (("owner0@example.org", "/home"), ("owner0@example.org", "/devices/hp-0000"),
+             ("tech0@example.org", "/work/2"))  # fmt: skip
+    for email, path in pages:
+        with opened(chromium, site, email, width=width, scheme=scheme) as page:
+            page.goto(path)
+            shown = page.get_by_text("Learning what is normal, 9 of 10 days").first
+
+            expect(shown).to_be_visible()
+            expect(page.locator("svg.prog").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert violations(page) == []
 
 
 def test_the_choice_of_light_or_dark_stays(chromium: Browser, shown: Site) -> None:
