@@ -2,20 +2,25 @@
 
 At each failure the devices that were watched at that age, whenever they had it, might have had it as
 well. If a group fails `times` as often as the others, the failure is one of the group's with the
-chance times * of_group / (times * of_group + others). The evidence of a group is the likelihood ratio of
-larger `times` against the tolerated one, averaged over a grid: a number whose mean is at most 1 at any
-look while the group fails no more than `TOLERATED` times as often as the others, so x or more comes
-once in x by chance at most (the safe log-rank test of gateway.campaign.judge, with age as its time).
+chance times * of_group / (times * of_group + others). The evidence of a group is how much better that
+explains what happened with the `times` of bad groups than with those of ordinary ones: both are
+averaged over a grid, the ordinary ones with the weight that each has among ordinary groups. At any look
+its mean over ordinary groups is 1, so x or more comes once in x among them at most; for a group that fails
+just as often as the others, or any other multiple of the ordinary grid, once in x times the share of that
+multiple (the safe log-rank test of gateway.campaign.judge, with age as its time).
 
 References
 ----------
 Grünwald, Ly, Perez-Ortiz and ter Schure (2021), The safe logrank test. arXiv:2011.06931
 Sellke and Siegmund (1983), Biometrika 70(2): the log-rank score of staggered entries, looked at in
 calendar time, behaves as a martingale. doi:10.1093/biomet/70.2.315
+Grünwald, de Heide and Koolen (2024), Safe testing, J. R. Stat. Soc. B 86(5): a prior on the null as well.
+doi:10.1093/jrsssb/qkae011
 Wang and Ramdas (2022), False discovery rate control with e-values, J. R. Stat. Soc. B 84(3).
 doi:10.1111/rssb.12489
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +30,15 @@ from anomaly.records import BoolArray, FloatArray, IntArray
 
 TOLERATED = 1.5
 """Groups always differ a little, by use and by chance of delivery; nobody acts on less than this."""
-WORSE_BY = (3.0, 8.0, 25.0)
-"""How many times as often a bad group fails: the grid of alternatives. Each is near enough to the next
+ORDINARY = {
+    TOLERATED**power: share
+    for power, share in ((-1.0, 0.06), (-0.5, 0.24), (0.0, 0.4), (0.5, 0.24), (1.0, 0.06))
+}
+"""How many times as often ordinary groups fail, and the share of each: 95 of 100 lie within the tolerated
+ratio or its inverse, as a normal distribution of the logarithm. With few failures nearly all ordinary groups
+are near 1 and a handful says much; with many the outermost explains everything up to `TOLERATED`."""
+WORSE_BY = {3.0: 1 / 3, 8.0: 1 / 3, 25.0: 1 / 3}
+"""How many times as often bad groups fail, all alike in weight. Each is near enough to the next
 that a ratio between two of them is found with hardly more failures than with its own."""
 
 
@@ -71,24 +83,25 @@ def risk_sets(lives: Lives) -> RiskSets:
 
 
 def log_evidence(risk: RiskSets, trait: Trait) -> FloatArray:
-    """Return per group the logarithm of the evidence that it fails more than tolerated; (groups,)."""
+    """Return per group the logarithm of the evidence that it is no ordinary one; (groups,)."""
     of_group, is_own = risk.of_groups(trait)
-    found = np.stack(
-        [log_ratio(of_group, is_own, risk.at_risk, times=times).sum(axis=1) for times in WORSE_BY]
-    )
-    highest = found.max(axis=0)
-    return np.asarray(highest + np.log(np.exp(found - highest).mean(axis=0)))
+
+    def explained(shares: Mapping[float, float]) -> FloatArray:
+        found = [
+            np.log(share) + log_ratio(of_group, is_own, risk.at_risk, times=times).sum(axis=1)
+            for times, share in shares.items()
+        ]
+        return np.asarray(np.logaddexp.reduce(found, axis=0))
+
+    return explained(WORSE_BY) - explained(ORDINARY)
 
 
 def log_ratio(
     of_group: IntArray, is_own: BoolArray, at_risk: IntArray, *, times: float
 ) -> FloatArray:
-    """Return what each failure says for `times` as often, against `TOLERATED` times."""
-    others = at_risk - of_group
-    return np.asarray(
-        np.log(times / TOLERATED) * is_own
-        - np.log((times * of_group + others) / (TOLERATED * of_group + others))
-    )
+    """Return what each failure says for `times` as often, against as often as the others."""
+    share = of_group / np.maximum(at_risk, 1)
+    return np.asarray(np.log(times) * is_own - np.log1p((times - 1) * share))
 
 
 def stands_out(log_e: FloatArray, *, false_share: float) -> BoolArray:

@@ -7,7 +7,14 @@ import numpy as np
 
 from anomaly.fleet.lives import Lives, Trait
 from anomaly.fleet.rates import Counts, Ratios, bands_of, count, rate_ratios
-from anomaly.fleet.risk import RiskSets, log_evidence, log_ratio, risk_sets, stands_out
+from anomaly.fleet.risk import (
+    TOLERATED,
+    RiskSets,
+    log_evidence,
+    log_ratio,
+    risk_sets,
+    stands_out,
+)
 from anomaly.records import BoolArray, FloatArray, IntArray
 
 FALSE_SHARE = 0.1
@@ -227,7 +234,10 @@ def _since(lives: Lives, risk: RiskSets, trait: Trait) -> list[float | None]:
     of_group, is_own = risk.of_groups(trait)
     day = lives.until[risk.row]
     order = np.argsort(day, kind="stable")
-    steps = log_ratio(of_group, is_own, risk.at_risk, times=3.0)[:, order]
+    bad, tolerated = (
+        log_ratio(of_group, is_own, risk.at_risk, times=times) for times in (3.0, TOLERATED)
+    )
+    steps = (bad - tolerated)[:, order]
     height = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
     lowest = height.argmin(axis=1)
     found: list[float | None] = []

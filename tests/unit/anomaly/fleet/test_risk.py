@@ -1,4 +1,6 @@
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,14 @@ from hypothesis import strategies as st
 
 from anomaly.fleet.lives import Lives, Trait
 from anomaly.fleet.rates import bands_of, count
-from anomaly.fleet.risk import TOLERATED, WORSE_BY, log_evidence, risk_sets, stands_out
+from anomaly.fleet.risk import (
+    ORDINARY,
+    TOLERATED,
+    WORSE_BY,
+    log_evidence,
+    risk_sets,
+    stands_out,
+)
 from anomaly.records import FloatArray
 from tests.unit.anomaly.fleet.fleets import draw_fleet, make_lives
 
@@ -26,10 +35,14 @@ def test_the_evidence_is_the_one_counted_by_hand():
     assert risk.age.tolist() == [5, 9]
     assert risk.at_risk.tolist() == [3, 2]
     # The first failure: A's, one of A and two of B at risk. At the second one, A is gone.
-    by_hand = [(w / TOLERATED) * (TOLERATED + 2) / (w + 2) for w in WORSE_BY]
-    assert evidence[0] == pytest.approx(math.log(sum(by_hand) / 3))
-    of_b = [(2 * TOLERATED + 1) / (2 * w + 1) for w in WORSE_BY]
-    assert evidence[1] == pytest.approx(math.log(sum(of_b) / 3))
+    def of_a(shares: dict[float, float]) -> float:
+        return sum(share * times / (times + 2) for times, share in shares.items())
+
+    def of_b(shares: dict[float, float]) -> float:
+        return sum(share / (2 * times + 1) for times, share in shares.items())
+
+    assert evidence[0] == pytest.approx(math.log(of_a(WORSE_BY) / of_a(ORDINARY)))
+    assert evidence[1] == pytest.approx(math.log(of_b(WORSE_BY) / of_b(ORDINARY)))
 
 
 def test_an_age_that_nobody_else_has_had_says_nothing():
@@ -110,31 +123,55 @@ def test_groups_are_chosen_as_e_bh_chooses_them():
     assert stands_out(np.array([]), false_share=0.1).tolist() == []
 
 
-def test_the_evidence_of_a_tolerated_group_is_1_in_the_mean():
-    """A lot that fails exactly 1.5 times as often, at one look, among lots of other ages."""
-    found = []
-    for seed in range(3000):
-        lives = draw_fleet(
-            np.random.default_rng(seed), sizes=[6, 6, 6], times=[1, TOLERATED, 1]
-        ).upto(300)
-        found.append(math.exp(log_evidence(risk_sets(lives), lives.traits[0])[1]))
+def test_the_evidence_of_ordinary_groups_is_1_in_the_mean():
+    """Over all that can happen to 5 devices of a lot among 20 until 4 have failed, counted out."""
+    mean = 0.0
+    for is_own in itertools.product([True, False], repeat=4):
+        lives = _failing_in_order(is_own, own=5, others=15)
+        chance = sum(
+            share * _chance(is_own, own=5, others=15, times=times)
+            for times, share in ORDINARY.items()
+        )
+        mean += chance * math.exp(log_evidence(risk_sets(lives), lives.traits[0])[0])
 
-    error = np.std(found) / math.sqrt(len(found))
-    assert abs(np.mean(found) - 1) < 4 * error
-    assert error < 0.05
+    assert mean == pytest.approx(1)
+
+
+def _failing_in_order(is_own: Sequence[bool], *, own: int, others: int) -> Lives:
+    ends = {True: own, False: others}
+    rows, lots = [], []
+    for age, failed_own in enumerate(is_own, start=1):
+        rows.append((0, 0, age, True))
+        lots.append("A" if failed_own else "B")
+        ends[failed_own] -= 1
+    rows += [(0, 0, 99, False)] * (ends[True] + ends[False])
+    return make_lives(rows, lot=[*lots, *["A"] * ends[True], *["B"] * ends[False]])
+
+
+def _chance(is_own: Sequence[bool], *, own: int, others: int, times: float) -> float:
+    chance = 1.0
+    for failed_own in is_own:
+        chance *= (times * own if failed_own else others) / (times * own + others)
+        own, others = (own - 1, others) if failed_own else (own, others - 1)
+    return chance
 
 
 def test_looking_again_and_again_keeps_false_alarms_rare():
-    """Lots delivered one after the other, looked at every ten days: 1 in 20 may ever reach 20."""
+    """Lots delivered one after the other, looked at every ten days.
+
+    Of ordinary lots 1 in 20 may ever reach 20; of lots at the tolerated bound 1 in 20 may ever reach
+    20 over their share of the ordinary ones.
+    """
     ordinary = at_the_bound = 0
+    bound = math.log(20 / ORDINARY[TOLERATED])
     for seed in range(80):
         rng = np.random.default_rng(seed)
         lives = draw_fleet(rng, sizes=[30] * 4, times=[1, 1, 1, 1])
         ordinary += int((_highest(lives) >= math.log(20)).sum())
         lives = draw_fleet(rng, sizes=[30, 30, 30], times=[1, TOLERATED, 1])
-        at_the_bound += int(_highest(lives)[1] >= math.log(20))
+        at_the_bound += int(_highest(lives)[1] >= bound)
 
-    assert ordinary / (80 * 4) <= 0.02
+    assert ordinary / (80 * 4) <= 0.05
     assert at_the_bound / 80 <= 0.05
 
 
