@@ -85,12 +85,17 @@ def risk_sets(lives: Lives) -> RiskSets:
 def log_evidence(risk: RiskSets, trait: Trait) -> FloatArray:
     """Return per group the logarithm of the evidence that it is no ordinary one; (groups,)."""
     of_group, is_own = risk.of_groups(trait)
+    own = is_own.sum(axis=1)
+    group, failure = np.nonzero(of_group)
+    share = of_group[group, failure] / risk.at_risk[failure]
 
-    def explained(shares: Mapping[float, float]) -> FloatArray:
+    def explained(grid: Mapping[float, float]) -> FloatArray:
         found = [
-            np.log(share) + log_ratio(of_group, is_own, risk.at_risk, times=times).sum(axis=1)
-            for times, share in shares.items()
-        ]
+            np.log(weight) + np.log(times) * own - np.bincount(
+                group, weights=np.log1p((times - 1) * share), minlength=len(own)
+            )
+            for times, weight in grid.items()
+        ]  # fmt: skip
         return np.asarray(np.logaddexp.reduce(found, axis=0))
 
     return explained(WORSE_BY) - explained(ORDINARY)

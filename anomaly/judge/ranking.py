@@ -1,8 +1,12 @@
-"""Are the worse ones ranked higher? Average precision and Harrell's C. Pure."""
+"""Are the worse ones ranked higher? Average precision, Harrell's and Uno's C. Pure."""
 
 import numpy as np
 
+from anomaly.judge.calibration import kaplan_meier
 from anomaly.records import BoolArray, FloatArray
+
+_STAYS_MIN = 0.05
+"""Share still watched below which a failure counts no more than there."""
 
 
 def average_precision(
@@ -41,7 +45,9 @@ def macro_average_precision(score: FloatArray, happened: BoolArray) -> float | N
     return float(np.mean(known)) if known else None
 
 
-def c_index(hours: FloatArray, has_failed: BoolArray, risk: FloatArray) -> float | None:
+def c_index(
+    hours: FloatArray, has_failed: BoolArray, risk: FloatArray, weight: FloatArray | None = None
+) -> float | None:
     """Harrell's C: in how many of the pairs whose order is known the sooner failure had the higher risk.
 
     A pair is known when the shorter time ended in a failure, or both times are equal and one of the two failed.
@@ -54,6 +60,8 @@ def c_index(hours: FloatArray, has_failed: BoolArray, risk: FloatArray) -> float
     has_failed : ndarray of bool, shape (rows,)
     risk : ndarray, shape (rows,)
         Higher: expected to fail sooner.
+    weight : ndarray, shape (rows,), optional
+        Of the pairs in which the row is the one that failed sooner; by default all count alike.
 
     Returns
     -------
@@ -64,6 +72,7 @@ def c_index(hours: FloatArray, has_failed: BoolArray, risk: FloatArray) -> float
     ----------
     Harrell et al. (1996), Stat. Med. 15. doi:10.1002/(SICI)1097-0258(19960229)15:4<361::AID-SIM168>3.0.CO;2-4
     """
+    heavy = np.ones(len(hours)) if weight is None else weight
     rank = np.unique(risk, return_inverse=True)[1] + 1
     tree = np.zeros(int(rank.max(initial=0)) + 1, dtype=np.int64)
     order = np.lexsort(
@@ -82,14 +91,37 @@ def c_index(hours: FloatArray, has_failed: BoolArray, risk: FloatArray) -> float
         outlived += len(censored)
         for row in failed:
             lower, equal_or_lower = _below(tree, int(rank[row]) - 1), _below(tree, int(rank[row]))
-            concordant += lower
-            tied += equal_or_lower - lower
-            pairs += outlived
+            concordant += heavy[row] * lower
+            tied += heavy[row] * (equal_or_lower - lower)
+            pairs += heavy[row] * outlived
         for row in failed:
             _add(tree, int(rank[row]))
         outlived += len(failed)
         place = end
-    return (concordant + tied / 2) / pairs if pairs else None
+    return float((concordant + tied / 2) / pairs) if pairs else None
+
+
+def c_index_within(
+    hours: FloatArray, has_failed: BoolArray, risk: FloatArray, *, horizon_hours: float
+) -> float | None:
+    """Uno's C: of the failures before a horizon, as if no observation had ended early.
+
+    Harrell's C counts a failure by how many others were still watched, so what fails in an age that few
+    were watched in hardly counts. Here each failure at t counts 1/G(t-)² times, G being the share
+    whose observation had not ended: the figure does not hang on when the devices were delivered.
+
+    Parameters
+    ----------
+    horizon_hours : float
+        Hours; beyond it too few are watched for weights that mean something.
+
+    References
+    ----------
+    Uno et al. (2011), Stat. Med. 30(10). doi:10.1002/sim.4154
+    """
+    stays = kaplan_meier(hours, ~has_failed, leaves_first=has_failed).before(hours)
+    weight = np.where(hours < horizon_hours, 1 / np.maximum(stays, _STAYS_MIN) ** 2, 0.0)
+    return c_index(hours, has_failed, risk, weight)
 
 
 def _add(tree: np.ndarray, place: int) -> None:

@@ -12,11 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.stats import beta
 
 from anomaly.fleet.lives import Lives, Trait, make_trait
 from anomaly.fleet.rates import bands_of, count, rate_ratios
 from anomaly.fleet.risk import TOLERATED
-from anomaly.fleet.standing import ask, flagged
+from anomaly.fleet.standing import FAILURES_MIN, FALSE_SHARE, ask, flagged
 from anomaly.records import BoolArray, FloatArray
 
 BAD = 10.0
@@ -36,7 +37,12 @@ NOTES = (
     ),
     (
         "Emerging issues, planted: drawn drives with ten times the hazard, delivered as a group; null: labels dealt"
-        " out anew."
+        " out anew, where a false flag in a whole course of years is promised in at most a tenth of the runs"
+        " (nullrate_high is the upper end of the one-sided 95 % interval of what was seen)."
+    ),
+    (
+        "Emerging issues, control: every group is flagged at its third failure, the fewest at which the rule"
+        " may speak."
     ),
 )
 
@@ -278,6 +284,10 @@ def _null(record: _Recording, rng: np.random.Generator, *, seed: int) -> dict[st
         "runs": NULL_SETS,
         "groups": groups,
         "runs_with_a_flag": sum(bool(chosen) for chosen in flags),
+        "runs_with_a_third_failure": sum(
+            any(_tally(trait, record.has_failed).max(initial=0) >= FAILURES_MIN for trait in chosen)
+            for chosen in sets
+        ),
         "false_flags": [
             {"devices": f.devices, "failures": f.failures, "ever": f.ever, "day": f.day}
             for chosen in flags
@@ -299,6 +309,8 @@ def _summary(
 ) -> dict[str, Any]:
     owed = [share for run in real.values() for share in run["bad_shares"]]
     shares = [p["flagged_share"] for p in planted]
+    runs = sum(n["runs"] for n in nulls)
+    with_a_flag = sum(n["runs_with_a_flag"] for n in nulls)
     return {
         "bad_products": sum(len(run["bad"]) for run in real.values()),
         "bad_products_flagged": sum(share is not None for share in owed),
@@ -308,8 +320,31 @@ def _summary(
         "planted_flagged": sum(share is not None for share in shares),
         "planted_flagged_before_a_tenth": sum(s is not None and s <= 0.1 for s in shares),
         "planted_flagged_share_median": float(np.median([1.0 if s is None else s for s in shares])),
-        "null_runs": sum(n["runs"] for n in nulls),
-        "null_runs_with_a_flag": sum(n["runs_with_a_flag"] for n in nulls),
+        "null_runs": runs,
+        "null_runs_with_a_flag": with_a_flag,
+        "nullrate_high": rate_high(with_a_flag, runs),
+        "null_rate_promised": FALSE_SHARE,
+        "control": _at_the_third(real, planted, nulls),
+    }
+
+
+def rate_high(hits: int, runs: int) -> float:
+    """Upper end of the one-sided 95 % interval of a share (Clopper and Pearson)."""
+    return 1.0 if hits >= runs else float(beta.ppf(0.95, hits + 1, runs - hits))
+
+
+def _at_the_third(
+    real: Mapping[str, Mapping[str, Any]],
+    planted: Sequence[Mapping[str, Any]],
+    nulls: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Flag every group at its third failure: as early as may be, and how wrong."""
+    groups = [g for run in real.values() for g in run["groups"] if g["failures"] >= FAILURES_MIN]
+    return {
+        "flags": len(groups),
+        "false_flags": sum(g["ratio"] <= TOLERATED for g in groups),
+        "planted_flagged_before_a_tenth": sum(p["failures"] >= 10 * FAILURES_MIN for p in planted),
+        "null_runs_with_a_flag": sum(n["runs_with_a_third_failure"] for n in nulls),
     }
 
 

@@ -16,14 +16,15 @@ from anomaly.judge.calibration import (
     known_within,
     reliability,
 )
-from anomaly.judge.ranking import c_index
+from anomaly.judge.ranking import c_index, c_index_within
 from anomaly.learn.age import US_PER_HOUR, Age
 from anomaly.learn.frame import GROUPS, Frame, Group, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel, fit_mode_model
 from anomaly.learn.outcome import Outcome, outcome_of
-from anomaly.records import FloatArray
+from anomaly.records import BoolArray, FloatArray
 from bench.evaluate import emerging, foresee
+from bench.evaluate.proportional import fit_proportional
 from bench.evaluate.readers.hdfail import read
 from bench.evaluate.report import Report, common_options, deliver
 
@@ -32,6 +33,8 @@ HORIZONS_HOURS = tuple(24.0 * days for days in HORIZONS_DAYS)
 RANKED_BY = HORIZONS_DAYS.index(365)
 """Who fails sooner is told by the chance of failing within a year, about as long as half of the drives
 were watched; on training drives it ranks better than the chance within four years."""
+UNO_HOURS = 24.0 * 730
+"""Half of the lives that were not ended by a failure were watched for less; beyond it few are."""
 HELD_OUT_OF = 4
 """A quarter of the drives, drawn by the seed, is judged and never learned from."""
 DECILES = 10
@@ -67,6 +70,11 @@ def command(data: Path, seeds: tuple[int, ...], *, as_json: bool, folder: Path) 
         details={"per_seed": runs, "emerging": groups},
         notes=(
             "Judged at an age of one hour: whatever a life told later was not known.",
+            (
+                "c_index is Harrell's; c_index_uno is Uno's for the failures of the first two years, which does not"
+                " hang on how long the drives were watched; c_index_any_age is Harrell's over a forecast"
+                " of every drive every 120 days of its life."
+            ),
             *emerging.NOTES,
         ),
     )
@@ -75,9 +83,10 @@ def command(data: Path, seeds: tuple[int, ...], *, as_json: bool, folder: Path) 
 
 def emerging_issues(histories: Sequence[History], *, seeds: Sequence[int]) -> dict[str, Any]:
     """Replay all drives in time and see which brands and types the fleet layer flags, and when."""
+    hours, has_failed = _lives(histories)
     return emerging.emerging(
-        np.array([(h.until_us - h.begins_us) / US_PER_HOUR / 24 for h in histories]),
-        np.array([len(h.failure_us) > 0 for h in histories]),
+        hours / 24,
+        has_failed,
         {name: [h.traits[name] for h in histories] for name in ("brand", "type")},
         seeds=seeds,
     )
@@ -92,14 +101,52 @@ def _run(catalog: Catalog, histories: Sequence[History], *, seed: int) -> dict[s
     failed = model.predict(frame).failed
     age = _fit(catalog, learned_from, seed=seed, groups=(Age,))
     by_age = age.predict(_young(catalog, age, held_out)[0]).failed
+    rates = _by_brand(learned_from, held_out)
     random = np.random.default_rng(seed).random(failed.shape)
+    cox = fit_proportional(catalog, learned_from, *_lives(learned_from)).risk(held_out)
     return {
         "seed": seed,
         "trees": model.hazard.trees,
-        "figures": _figures(failed, outcome),
-        "controls": {"age": _figures(by_age, outcome), "random": _figures(random, outcome)},
+        "figures": {
+            **_figures(failed, outcome), "c_index_any_age": _any_age(catalog, model, held_out)
+        },
+        "controls": {
+            "age": {
+                **_figures(by_age, outcome), "c_index_any_age": _any_age(catalog, age, held_out)
+            },
+            "brand": _figures(rates, outcome),
+            "cox": _ranks(cox, outcome),
+            "always": _figures(np.ones(failed.shape), outcome),
+            "random": _figures(random, outcome),
+        },
         "deciles": _deciles(failed, outcome),
+    }  # fmt: skip
+
+
+def _lives(histories: Sequence[History]) -> tuple[FloatArray, BoolArray]:
+    """Return how long each life was watched, hours, and whether a failure ended it."""
+    hours = np.array([(h.until_us - h.begins_us) / US_PER_HOUR for h in histories])
+    return hours, np.array([len(h.failure_us) > 0 for h in histories])
+
+
+def _by_brand(learned_from: Sequence[History], held_out: Sequence[History]) -> FloatArray:
+    """Control: every drive fails as often as its brand, at any age; one more failure at the rate of all."""
+    hours, has_failed = _lives(learned_from)
+    names = np.array([h.traits["brand"] for h in learned_from])
+    rate = has_failed.sum() / hours.sum()
+    rates = {
+        name: (has_failed[names == name].sum() + 1) / (hours[names == name].sum() + 1 / rate)
+        for name in np.unique(names).tolist()
     }
+    own = np.array([rates.get(h.traits["brand"], rate) for h in held_out])
+    return np.asarray(-np.expm1(-own[:, None] * np.array(HORIZONS_HOURS)[None, :]))
+
+
+def _any_age(catalog: Catalog, model: ModeModel, histories: Sequence[History]) -> float | None:
+    """C-index over all forecasts that production would have made: every drive every 120 days of its life."""
+    frame = make_frame(catalog, model.spec, histories)
+    outcome = outcome_of(catalog, histories, frame, mode=model.mode)
+    return c_index(outcome.hours, outcome.has_failed, model.predict(frame).failed[:, RANKED_BY])
 
 
 def _fit(
@@ -121,10 +168,18 @@ def _young(
     return frame, outcome_of(catalog, histories, frame, mode=model.mode)
 
 
+def _ranks(risk: FloatArray, outcome: Outcome) -> dict[str, Any]:
+    hours, has_failed = outcome.hours, outcome.has_failed
+    return {
+        "events": int(has_failed.sum()),
+        "c_index": c_index(hours, has_failed, risk),
+        "c_index_uno": c_index_within(hours, has_failed, risk, horizon_hours=UNO_HOURS),
+    }
+
+
 def _figures(failed: FloatArray, outcome: Outcome) -> dict[str, Any]:
     figures: dict[str, Any] = {
-        "events": int(outcome.has_failed.sum()),
-        "c_index": c_index(outcome.hours, outcome.has_failed, failed[:, RANKED_BY]),
+        **_ranks(failed[:, RANKED_BY], outcome),
         "brier": {}, "brier_of_kaplan_meier": {}, "ece": {},
     }  # fmt: skip
     curve = kaplan_meier(outcome.hours, outcome.has_failed)

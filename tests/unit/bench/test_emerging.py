@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from anomaly.fleet.lives import Lives, make_trait
-from bench.evaluate.emerging import emerging, replay, with_more_failures
+from bench.evaluate.emerging import emerging, rate_high, replay, with_more_failures
 
 
 def test_planted_lives_fail_as_many_times_as_often():
@@ -61,3 +61,12 @@ def test_all_seeds_are_told_apart_and_summed_up():
     assert found["summary"]["false_flags"] == 0
     assert found["summary"]["planted"] == 2
     assert found["summary"]["null_runs"] == 20
+    assert found["summary"]["null_rate_high"] < 0.25
+    assert found["summary"]["control"]["false_flags"] > 0
+    assert found["summary"]["control"]["null_runs_with_a_flag"] == 20
+
+
+def test_the_upper_end_of_a_rate_is_that_of_clopper_and_pearson():
+    # Nothing in n runs: 1 - 0.05^(1 / n).
+    assert rate_high(0, 10) == pytest.approx(1 - 0.05**0.1)
+    assert rate_high(3, 3) == 1

@@ -34,6 +34,7 @@ def test_the_evidence_is_the_one_counted_by_hand():
 
     assert risk.age.tolist() == [5, 9]
     assert risk.at_risk.tolist() == [3, 2]
+
     # The first failure: A's, one of A and two of B at risk. At the second one, A is gone.
     def of_a(shares: dict[float, float]) -> float:
         return sum(share * times / (times + 2) for times, share in shares.items())

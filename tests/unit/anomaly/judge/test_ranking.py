@@ -1,4 +1,4 @@
-"""Average precision and Harrell's C."""
+"""Average precision, Harrell's C and Uno's."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from anomaly.judge.ranking import average_precision, c_index, macro_average_precision
+from anomaly.judge.ranking import (
+    average_precision,
+    c_index,
+    c_index_within,
+    macro_average_precision,
+)
 
 
 @given(seed=st.integers(0, 10_000), levels=st.integers(1, 30))
@@ -69,3 +74,17 @@ def test_the_c_index_by_hand() -> None:
     assert c_index(hours, failed, np.array([2.0, 3, 1])) == pytest.approx(2 / 3)
     assert c_index(hours, failed, np.zeros(3)) == 0.5
     assert c_index(hours, np.zeros(3, dtype=bool), hours) is None
+
+
+def test_a_failure_counts_for_those_whose_observation_ended_before() -> None:
+    # One of four is not watched from 2 on: of the failures, that at 3 counts 1 / 0.75² = 16/9 times.
+    hours, failed = np.array([1.0, 2, 3, 4, 5]), np.array([True, False, True, False, False])
+
+    # Pairs: the first before four others, three of them of lower risk; the third before two, none lower.
+    risk = np.array([3.0, 1, 0, 2, 4])
+    assert c_index(hours, failed, risk) == pytest.approx(3 / 6)
+    assert c_index_within(hours, failed, risk, horizon_hours=10) == pytest.approx(
+        3 / (4 + 2 * 16 / 9)
+    )
+    assert c_index_within(hours, failed, risk, horizon_hours=3) == pytest.approx(3 / 4)
+    assert c_index_within(hours, failed, risk, horizon_hours=1) is None
