@@ -10,7 +10,7 @@ import numpy as np
 
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.traits import Traits
-from anomaly.records import BoolArray, FloatArray
+from anomaly.records import BoolArray, FloatArray, IntArray
 
 RIDGE = 1.0
 """On coefficients of columns of about unit size: types of which nobody failed stay finite. Of 0.3, 1
@@ -89,7 +89,7 @@ def partial_likelihood(
 
 
 def _at(
-    beta: FloatArray, x: FloatArray, failed: FloatArray, last: FloatArray, ridge: float
+    beta: FloatArray, x: FloatArray, failed: IntArray, last: IntArray, ridge: float
 ) -> tuple[float, FloatArray, FloatArray]:
     """Return the penalised log likelihood, its slope and its negative second derivative."""
     eta = x @ beta
