@@ -84,10 +84,14 @@ def risk_sets(lives: Lives) -> RiskSets:
 
 def log_evidence(risk: RiskSets, trait: Trait) -> FloatArray:
     """Return per group the logarithm of the evidence that it is no ordinary one; (groups,)."""
-    of_group, is_own = risk.of_groups(trait)
+    return weigh(*risk.of_groups(trait), risk.at_risk)
+
+
+def weigh(of_group: IntArray, is_own: BoolArray, at_risk: IntArray) -> FloatArray:
+    """Return the evidence of groups that were counted already, as `log_evidence` does."""
     own = is_own.sum(axis=1)
     group, failure = np.nonzero(of_group)
-    share = of_group[group, failure] / risk.at_risk[failure]
+    share = of_group[group, failure] / at_risk[failure]
 
     def explained(grid: Mapping[float, float]) -> FloatArray:
         found = [

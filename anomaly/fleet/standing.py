@@ -10,16 +10,16 @@ from anomaly.fleet.rates import Counts, Ratios, bands_of, count, rate_ratios
 from anomaly.fleet.risk import (
     TOLERATED,
     RiskSets,
-    log_evidence,
     log_ratio,
     risk_sets,
     stands_out,
+    weigh,
 )
 from anomaly.records import BoolArray, FloatArray, IntArray
 
 FALSE_SHARE = 0.1
-"""Of the groups flagged at a look, at most this share by chance, in the mean; in fact far fewer, because
-`risk.TOLERATED` is more than a group of ordinary devices reaches (docs/explanation/foresight/emerging.md)."""
+"""Of the groups flagged at a look, at most this share by chance, in the mean; and where no group differs but as
+ordinary ones do, at most this share of fleets ever has a flag (docs/explanation/foresight/emerging.md)."""
 FAILURES_MIN = 3
 """Devices that failed before a group is anything but an ordinary one with bad luck."""
 DEVICES_MIN = 5
@@ -104,10 +104,16 @@ def ask(failed: Lives) -> Asked:
     if not traits:
         none = np.zeros(0, dtype=np.int64)
         return Asked(devices=none, failures=none, log_evidence=np.zeros(0))
+    failures, evidence = [], []
+    for trait in traits:
+        of_group, is_own = risk.of_groups(trait)
+        # Failures at ages at which others were watched.
+        failures.append((is_own & (of_group < risk.at_risk)).sum(axis=1))
+        evidence.append(weigh(of_group, is_own, risk.at_risk))
     return Asked(
         devices=np.concatenate([_distinct(failed, trait) for trait in traits]),
-        failures=np.concatenate([_failed(risk, trait) for trait in traits]),
-        log_evidence=np.concatenate([log_evidence(risk, trait) for trait in traits]),
+        failures=np.concatenate(failures),
+        log_evidence=np.concatenate(evidence),
     )
 
 
@@ -208,12 +214,6 @@ class _Tally:
             since_day=self.since[place],
             is_flagged=bool(self.chosen[place]),
         )
-
-
-def _failed(risk: RiskSets, trait: Trait) -> IntArray:
-    """Count each group's failures at ages at which others were watched."""
-    of_group, is_own = risk.of_groups(trait)
-    return np.asarray((is_own & (of_group < risk.at_risk)).sum(axis=1))
 
 
 def _distinct(lives: Lives, trait: Trait) -> IntArray:

@@ -73,7 +73,7 @@ def command(data: Path, seeds: tuple[int, ...], *, as_json: bool, folder: Path) 
             (
                 "c_index is Harrell's; c_index_uno is Uno's for the failures of the first two years, which does not"
                 " hang on how long the drives were watched; c_index_any_age is Harrell's over a forecast"
-                " of every drive every 120 days of its life."
+                " of every drive every 720 days of its life."
             ),
             *emerging.NOTES,
         ),
@@ -143,7 +143,7 @@ def _by_brand(learned_from: Sequence[History], held_out: Sequence[History]) -> F
 
 
 def _any_age(catalog: Catalog, model: ModeModel, histories: Sequence[History]) -> float | None:
-    """C-index over all forecasts that production would have made: every drive every 120 days of its life."""
+    """C-index over all forecasts that production would have made: every drive every 720 days of its life."""
     frame = make_frame(catalog, model.spec, histories)
     outcome = outcome_of(catalog, histories, frame, mode=model.mode)
     return c_index(outcome.hours, outcome.has_failed, model.predict(frame).failed[:, RANKED_BY])

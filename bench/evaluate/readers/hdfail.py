@@ -10,8 +10,10 @@ from bench.evaluate.readers.tables import rows_of
 from core.errors import InvalidError
 from core.product import FailureMode, Product
 
-EVERY = timedelta(days=120)
-"""Between two forecasts of a drive: lives are years long."""
+EVERY = timedelta(days=720)
+"""Between two forecasts of a drive. Lives are years long, and nothing but the age is new at the next one: on
+folds of training drives, learning from a row every 120, 360 and 720 days gave a C-index of 0.756, 0.758
+and 0.762."""
 _FIRST_US = 3_600_000_000
 """A drive's first forecast is made when it is an hour old."""
 _US_PER_DAY = 86_400_000_000
