@@ -38,7 +38,7 @@ NOTES = (
     (
         "Emerging issues, planted: drawn drives with ten times the hazard, delivered as a group; null: labels dealt"
         " out anew, where a false flag in a whole course of years is promised in at most a tenth of the runs"
-        " (nullrate_high is the upper end of the one-sided 95 % interval of what was seen)."
+        " (null_rate_high is the upper end of the one-sided 95 % interval of what was seen)."
     ),
     (
         "Emerging issues, control: every group is flagged at its third failure, the fewest at which the rule"
@@ -322,7 +322,7 @@ def _summary(
         "planted_flagged_share_median": float(np.median([1.0 if s is None else s for s in shares])),
         "null_runs": runs,
         "null_runs_with_a_flag": with_a_flag,
-        "nullrate_high": rate_high(with_a_flag, runs),
+        "null_rate_high": rate_high(with_a_flag, runs),
         "null_rate_promised": FALSE_SHARE,
         "control": _at_the_third(real, planted, nulls),
     }
