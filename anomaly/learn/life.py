@@ -49,8 +49,11 @@ WORTH_IT = 0.99
 SHARES = (0.05, 0.1, 0.5, 0.9, 0.95)
 """Of the quantiles that are forecast."""
 WAYS: tuple[tuple[Way, About], ...] = (
-    ("trees", "life"), ("kernel", "life"), ("trees", "share"), ("kernel", "share"), ("age", "life"),
+    ("trees", "life"), ("kernel", "life"), ("trees", "share"), ("kernel", "share"),
+    ("indicator", "share"), ("age", "share"), ("age", "life"),
 )  # fmt: skip
+BELIEF_LIVES = 3.0
+"""Equal weights of the members are given up for others as if so many more lives had spoken for them."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +87,29 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
         age = frame.x[:, self.names.index("age_hours")]
         total = np.zeros(len(frame))
         for member in self.members:
-            raw = member.raw(without_age(frame.x, self.names, member.about), age)
-            total += member.weight * member.hours(raw, age, cap=self.cap_hours)
+            if member.weight > 0:
+                raw = member.raw(without_age(frame.x, self.names, member.about), age)
+                total += member.weight * member.hours(raw, age, cap=self.cap_hours)
         return total
+
+    def used_up(self, frame: Frame) -> FloatArray:
+        """Share of life used up of every row by itself, from 0 to 1; (rows,).
+
+        Not the age over the age plus `estimate`: the share of a mean life is not the mean of the shares. Only
+        members that know how sure they are of the whole life have a part in it, with weights by their errors
+        of the share, in which long lives count no more than short ones.
+        """
+        age = frame.x[:, self.names.index("age_hours")]
+        total = np.zeros(len(frame))
+        for member in self.members:
+            if member.share_weight > 0:
+                raw = member.raw(without_age(frame.x, self.names, member.about), age)
+                total += member.share_weight * member.used(raw, age)
+        return total
+
+    def seen_names(self, about: About) -> tuple[str, ...]:
+        """Names of the features that a member looks at."""
+        return seen_names(self.names, about)
 
     def predict(self, frame: Frame) -> FloatArray:
         """Remaining life in hours of every row, filtered along each device from its first row on."""
@@ -167,12 +190,17 @@ def fit_and_judge(
     part = lives.take(everything)
     kept = []
     for (way, about), member in zip(WAYS, members, strict=True):
-        if member.weight > 0:
+        if member.weight > 0 or member.share_weight > 0:
             grown = grow(
                 way, about, _seen(part, frame.names, about), device_weights(part.device),
                 cap=cap, strengths=strengths, seeds=tuple(seeds),
             )  # fmt: skip
-            kept.append(msgspec.structs.replace(grown, weight=member.weight, noise=member.noise))
+            kept.append(
+                msgspec.structs.replace(
+                    grown, weight=member.weight, share_weight=member.share_weight,
+                    noise=member.noise,
+                )
+            )  # fmt: skip
     by_age = members[-1].hours(raws[-1], lives.age_hours, cap=cap)
     return Life(
         names=frame.names,
@@ -204,7 +232,13 @@ def without_age(x: FloatArray, names: Sequence[str], about: About) -> FloatArray
     """Return the features that a member looks at: one that tells the share used up does not know the age."""
     if about == "life":
         return x
-    return x[:, [n for n, name in enumerate(names) if name != "age_hours"]]
+    seen = seen_names(names, about)
+    return x[:, [n for n, name in enumerate(names) if name in seen]]
+
+
+def seen_names(names: Sequence[str], about: About) -> tuple[str, ...]:
+    """Return the names of the features that a member looks at."""
+    return tuple(name for name in names if about == "life" or name != "age_hours")
 
 
 def _joined(before: float, hours: float, estimate: float, *, memory: float) -> float:
@@ -244,7 +278,7 @@ def _trial(
         model = fit_kernel(
             lives.x[learn], np.minimum(lives.left_hours[learn], cap),
             device_weights(lives.device[learn]),
-            width=strengths.width, ridge=strengths.ridge, seed=seed,
+            width=strengths.width, ridge=strengths.ridge, seed=seed, rounds=0,
         )  # fmt: skip
         tested.append(test)
         said.append(np.clip(model.predict(lives.x[test]), 0, cap))
@@ -306,26 +340,39 @@ def _left_out(  # noqa: PLR0913 - one way and what it is grown from, named
 def _weighted(lives: Lives, raws: Sequence[FloatArray], *, cap: float) -> list[Member]:
     """Members without models, each with the weight and the noise that devices left out give it."""
     weight = device_weights(lives.device)
-    members, columns = [], []
-    for (_, about), raw in zip(WAYS, raws, strict=True):
+    members = []
+    for (way, about), raw in zip(WAYS, raws, strict=True):
         member = grow(
             "age", about, lives, weight, cap=cap,
             strengths=Strengths(width=WIDTHS[0], ridge=RIDGES[0]), seeds=(),
         )  # fmt: skip
-        if about == "share":
-            share = lives.age_hours / np.maximum(lives.age_hours + lives.left_hours, 1e-9)
-            noise = float(np.sqrt(np.average((raw - share) ** 2, weights=weight)))
+        if about == "share" and way != "age":
+            noise = float(np.sqrt(np.average((raw - lives.shares) ** 2, weights=weight)))
             member = msgspec.structs.replace(member, noise=noise)
         members.append(member)
-        columns.append(member.hours(raw, lives.age_hours, cap=cap))
-    root = np.sqrt(weight)
-    table = np.stack(columns, axis=1) * root[:, None]
-    shares, _ = nnls(table, np.minimum(lives.left_hours, cap) * root)
-    shares = shares / shares.sum() if shares.sum() > 0 else np.eye(len(WAYS))[-1]
-    return [
+    age, pairs = lives.age_hours, list(zip(members, raws, strict=True))
+    hours = np.stack([member.hours(raw, age, cap=cap) for member, raw in pairs], axis=1)
+    shares = _stacked(hours, np.minimum(lives.left_hours, cap), weight)
+    members = [
         msgspec.structs.replace(member, weight=float(share))
         for member, share in zip(members, shares, strict=True)
     ]
+    telling = [n for n, member in enumerate(members) if member.about == "share"]
+    used = np.stack([members[n].used(raws[n], age) for n in telling], axis=1)
+    for n, share in zip(telling, _stacked(used, lives.shares, weight), strict=True):
+        members[n] = msgspec.structs.replace(members[n], share_weight=float(share))
+    return members
+
+
+def _stacked(said: FloatArray, truth: FloatArray, weight: FloatArray) -> FloatArray:
+    """Non-negative weights with sum 1 whose mixture is nearest to the truth, drawn towards equal ones; (members,)."""
+    count = said.shape[1]
+    least = float(np.average((said - truth[:, None]) ** 2, axis=0, weights=weight).min())
+    root, belief = np.sqrt(weight), np.sqrt(BELIEF_LIVES * max(least, 1e-12))
+    table = np.concatenate([said * root[:, None], belief * np.eye(count)])
+    shares, _ = nnls(table, np.concatenate([truth * root, np.full(count, belief / count)]))
+    total = float(shares.sum())
+    return np.asarray(shares / total) if total > 0 else np.full(count, 1 / count)
 
 
 def _together(

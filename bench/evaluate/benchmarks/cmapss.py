@@ -178,7 +178,7 @@ def _learned(life: Life) -> dict[str, Any]:
         "rmse_left_out_by_age": life.rmse_age_hours,
         "members": [
             {
-                "way": "trees" if m.trees else "kernel" if m.kernels else "age",
+                "way": m.way,
                 "about": m.about,
                 "weight": m.weight,
             }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import click
 import numpy as np
@@ -26,8 +27,8 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path) ->
     """Wear of cutting blades that were run until they were blunt.
 
     \b
-    Every run is judged by what was learned from the others. The share of life used up is the age over
-    the age plus the remaining life that is forecast; the error is the root mean square over all windows.
+    Every run is judged by what was learned from the others: the share of its life that is used up,
+    at every forecast. The error is the root mean square over all of them.
     """
     started = perf_counter()
     runs = read(data)
@@ -37,13 +38,13 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path) ->
     truth, said, aged, rows = [], [], [], []
     for number, run in enumerate(runs):
         others = [other for other in runs if other is not run]
-        age, left, forecast = _judge(catalog, others, run, seeds=seeds)
+        age, left, used, members = _judge(catalog, others, run, seeds=seeds)
         mean = float(np.mean([other.until_us for other in others])) / 3.6e9
         truth.append(age / (age + left))
-        said.append(age / np.maximum(age + forecast, 1e-9))
+        said.append(used)
         aged.append(np.minimum(age / mean, 1.0))
         rows.append({"run": number + 1, "windows": len(age), "rmse": rmse(truth[-1], said[-1]),
-                     "rmse_by_age": rmse(truth[-1], aged[-1])})  # fmt: skip
+                     "rmse_by_age": rmse(truth[-1], aged[-1]), "members": members})  # fmt: skip
     whole = np.concatenate(truth)
     deliver(
         Report(
@@ -58,8 +59,8 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path) ->
 
 def _judge(
     catalog: Catalog, others: Sequence[History], run: History, *, seeds: Sequence[int]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Age, true and forecast remaining life of one run by what the others taught, hours."""
+) -> tuple[FloatArray, FloatArray, FloatArray, list[dict[str, Any]]]:
+    """Age, remaining life (hours) and forecast share used up of one run, and whose word counted how much."""
     spec = fit_spec(catalog, others, groups=GROUPS)
     frame = make_frame(catalog, spec, others)
     mode = catalog.modes[0]
@@ -69,5 +70,9 @@ def _judge(
     outcome = outcome_of(catalog, [run], tested, mode=mode)
     known = outcome.has_failed
     age = tested.x[:, tested.names.index("age_hours")]
-    middle = life.errors.mean(life.predict(tested))
-    return age[known], outcome.hours[known], middle[known]
+    members = [
+        {"way": m.way, "about": m.about, "weight": m.share_weight,
+         "features": [life.seen_names(m.about)[i.feature] for i in m.indicators]}
+        for m in life.members if m.share_weight > 0
+    ]  # fmt: skip
+    return age[known], outcome.hours[known], life.used_up(tested)[known], members

@@ -1,6 +1,8 @@
 """Cutting blades that were run until they were blunt: one CSV per run, 25 normalised signals, the last row is the end.
 
-One row stands for one second of event time.
+One row stands for one second of event time. The columns are L_1 … L_10 of the blade and A, B, C with _1 … _5 of three
+film drives. Some of them stand still for thousands of rows and then jump to another level: the order being
+run sets them, and how the blade is driven (forwards, backwards). The others answer to them.
 """
 
 from datetime import timedelta
@@ -14,26 +16,33 @@ from core.errors import InvalidError
 from core.product import FailureMode, Metric, Product
 
 SIGNALS = 25
-WINDOW_ROWS = 200
+SET = (1, 3, 5, 7, 15)
+"""Signals, counted from 1, that are set: the speed of the blade, of each film drive, and the blade's direction."""
+WINDOW_ROWS = 20
+"""Shorter than the machine mostly runs at one speed: the mean over a change of speed is neither."""
+FORECAST_ROWS = 200
 ROW = timedelta(seconds=1)
 ROW_US = 1_000_000
-LEARNING_WINDOWS = 5
+LEARNING_ROWS = 1000
 
 
 def product() -> Product:
-    """Sheet of the blade; all signals count, and nothing is said about which depends on which."""
-    window = WINDOW_ROWS * ROW
+    """Sheet of the blade: all signals count; those that are set explain the others."""
+    names = tuple(f"signal_{n:02}" for n in range(1, SIGNALS + 1))
+    conditions = tuple(names[n - 1] for n in SET)
     return Product(
         name="blade", title="Cutting blade", manufacturer="recording",
-        interval=ROW, window=window, forecast_every=window, learning=LEARNING_WINDOWS * window,
+        interval=ROW, window=WINDOW_ROWS * ROW, forecast_every=FORECAST_ROWS * ROW,
+        learning=LEARNING_ROWS * ROW,
         late_after=timedelta(days=1), history_max=timedelta(days=10_000),
         metrics=tuple(
-            Metric(name=f"signal_{n:02}", title=f"signal {n}", unit="1", low=-1e9, high=1e9)
-            for n in range(1, SIGNALS + 1)
+            Metric(name=name, title=name, unit="1", low=-1e9, high=1e9,
+                   depends_on=() if name in conditions else conditions)
+            for name in names
         ),
         failure_modes=(
             FailureMode(name="blunt", title="Blade blunt", component="blade", evidence=(),
-                        cost_of_failure=1000, cost_of_visit=100, lead_time=10 * window),
+                        cost_of_failure=1000, cost_of_visit=100, lead_time=10 * FORECAST_ROWS * ROW),
         ),
     )  # fmt: skip
 

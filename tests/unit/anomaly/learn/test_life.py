@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from anomaly.learn.frame import Frame
-from anomaly.learn.kernel import fit_kernel
+from anomaly.learn.kernel import ROUNDS, Kernel, fit_kernel
 from anomaly.learn.life import Life, Memory, fit_and_judge, fit_life, follow
-from anomaly.learn.members import Ages
+from anomaly.learn.members import NO_NEWS, Ages, Lives, Member, Strengths, grow
 from anomaly.learn.outcome import Outcome
 from anomaly.learn.packed import Packed
 from tests.unit.anomaly.learn.test_frame import HOUR
@@ -132,3 +132,85 @@ def test_a_kernel_learns_a_smooth_function_and_bears_missing_values() -> None:
     kernel = fit_kernel(x[:400], y[:400], np.ones(400), width=0.3, ridge=0.01, seed=0)
 
     assert np.sqrt(np.mean((kernel.predict(x[400:]) - y[400:]) ** 2)) < 0.35 * y.std()
+
+
+def member(*, spread: float, noise: float = NO_NEWS) -> Member:
+    return Member(
+        about="share", ages=Ages(lives=Packed.of(np.array([100.0]), "<f8")),
+        log_life=float(np.log(100)), log_spread=spread, noise=noise,
+    )  # fmt: skip
+
+
+def test_a_share_of_lognormal_lives_is_the_mean_over_those_that_are_longer_than_the_age() -> None:
+    ages, none = np.array([20.0, 100.0, 200.0]), np.full(3, 0.5)
+    drawn = 100 * np.exp(0.3 * np.random.default_rng(9).normal(size=2_000_000))
+
+    one = member(spread=0.3)
+
+    longer = [drawn[drawn > age] for age in ages]
+    assert one.hours(none, ages, cap=np.inf) == pytest.approx(
+        [np.mean(whole) - age for whole, age in zip(longer, ages, strict=True)], rel=0.02
+    )
+    assert one.used(none, ages) == pytest.approx(
+        [np.mean(age / whole) for whole, age in zip(longer, ages, strict=True)], rel=0.01
+    )
+
+
+def test_a_sure_sign_of_wear_overrules_the_known_lives_and_a_vague_one_does_not() -> None:
+    age, share = np.array([60.0]), np.array([0.3])
+
+    sure = member(spread=0.3, noise=0.001).hours(share, age, cap=np.inf)[0]
+    vague = member(spread=0.3, noise=1.0).hours(share, age, cap=np.inf)[0]
+    nothing = member(spread=0.3).hours(share, age, cap=np.inf)[0]
+
+    assert sure == pytest.approx(140, abs=1)
+    assert nothing < vague < nothing + 10
+
+
+def test_a_few_lives_that_are_alike_do_not_say_that_the_next_one_will_be() -> None:
+    lives = Lives(
+        x=np.zeros((4, 1)), device=np.arange(4), at_us=np.zeros(4, dtype=np.int64),
+        age_hours=np.zeros(4), left_hours=np.array([98.0, 99.0, 101.0, 102.0]),
+    )  # fmt: skip
+    many = Lives(
+        x=np.zeros((400, 1)), device=np.arange(400), at_us=np.zeros(400, dtype=np.int64),
+        age_hours=np.zeros(400), left_hours=np.tile(lives.left_hours, 100),
+    )  # fmt: skip
+    few_spread, many_spread = (
+        grow("age", "share", known, np.ones(len(known)), cap=np.inf,
+             strengths=Strengths(width=1.0, ridge=0.1), seeds=()).log_spread
+        for known in (lives, many)
+    )  # fmt: skip
+
+    assert 0.25 < few_spread < 0.43
+    assert many_spread < 0.05
+
+
+def test_the_share_used_up_rises_along_a_life_and_tells_more_than_the_age() -> None:
+    rng = np.random.default_rng(10)
+    life = fit_life(*worn_out(rng, 8), seeds=(0,))
+    frame, outcome = worn_out(rng, 20)
+    assert life is not None
+
+    age = frame.x[:, 0]
+    truth = age / (age + outcome.hours)
+    error = life.used_up(frame) - truth
+
+    assert np.sqrt(np.mean(error**2)) < 0.6 * np.sqrt(np.mean((age / 60 - truth) ** 2))
+    assert sum(m.share_weight for m in life.members) == pytest.approx(1)
+
+
+def test_a_kernel_learns_which_of_many_features_count() -> None:
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=(1200, 40))
+    y = np.abs(x[:, 3] + x[:, 17])
+
+    even, stretched = (
+        fit_kernel(x[:900], y[:900], np.ones(900), width=0.3, ridge=0.1, seed=0, rounds=rounds)
+        for rounds in (0, ROUNDS)
+    )
+
+    def error(kernel: Kernel) -> float:
+        return float(np.sqrt(np.mean((kernel.predict(x[900:]) - y[900:]) ** 2)))
+
+    assert error(stretched) < 0.7 * error(even)

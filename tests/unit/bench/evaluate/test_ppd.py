@@ -8,6 +8,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from anomaly.learn.history import Catalog
 from bench.evaluate.benchmarks.ppd import command
 from bench.evaluate.readers import ppd
 from core.errors import InvalidError
@@ -17,7 +18,7 @@ def save(file: Path, rows: int, rng: np.random.Generator) -> None:
     """Two of the signals follow the wear."""
     wear = np.arange(rows) / rows
     values = 20 * rng.normal(size=(rows, ppd.SIGNALS))
-    values[:, 0] += 60 * wear
+    values[:, 1] += 60 * wear
     values[:, 7] -= 40 * wear
     head = "Timestamp," + ",".join(f"S_{n}" for n in range(ppd.SIGNALS))
     lines = [f"{n}," + ",".join(f"{v:.2f}" for v in row) for n, row in enumerate(values)]
@@ -40,10 +41,17 @@ def test_rows_are_summed_up_in_windows_and_the_last_row_is_the_end(folder: Path)
     last = ppd.read(folder)[3]
 
     assert last.device == "C3"
-    assert last.values.shape == (41, ppd.SIGNALS)
+    assert last.values.shape == (405, ppd.SIGNALS)
     assert last.until_us == last.failure_us[0] == 8100 * ppd.ROW_US
     assert last.at_us[-1] == last.until_us
-    assert last.values[-1, 0] == pytest.approx(60, abs=8)
+    assert last.values[-10:, 1].mean() == pytest.approx(60, abs=8)
+
+
+def test_what_is_set_explains_what_is_not() -> None:
+    catalog = Catalog(ppd.product())
+
+    assert catalog.conditions == tuple(f"signal_{n:02}" for n in ppd.SET)
+    assert len(catalog.metrics) == ppd.SIGNALS
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
