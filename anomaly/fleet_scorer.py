@@ -13,13 +13,15 @@ from functools import cached_property
 import numpy as np
 
 from anomaly.features import Windows, summarise_fleet
-from anomaly.moment import RAISE_AT, RAISE_HITS, Run
+from anomaly.follow import Following, look_back
+from anomaly.moment import RAISE_AT, Run, raise_hits
 from anomaly.packed import NEVER, PackedStates
 from anomaly.records import BoolArray, FleetSamples, FloatArray, IntArray, Output, ServiceEvent
 from anomaly.report import AWAY, EXCESS_SAID, NEAR, silent_after_us
 from anomaly.residuals import Carried, Seen, look, steps
 from anomaly.scorer import expected_of, walk
 from anomaly.state import DeviceState
+from anomaly.stream.record import from_records, to_records
 from anomaly.yardstick import Yardstick
 
 Path = tuple[list[int], list[float]]
@@ -35,7 +37,7 @@ class WindowRows:
     measured: FloatArray
     expected: FloatArray
     spread: FloatArray
-    """Of each watched metric, the same for all rows; (watched,)."""
+    """Of each watched metric; (watched,) where it is the same for all rows."""
     score: FloatArray
     health: FloatArray
     wear_score: FloatArray
@@ -76,7 +78,7 @@ class Survey:
     Parameters
     ----------
     yard : Yardstick
-        With a baseline; all devices share it.
+        All devices share it.
     states : PackedStates
         Changed by `conclude`.
     samples : FleetSamples
@@ -106,21 +108,14 @@ class Survey:
         at, owner = self.samples.at_us, self.samples.owner
         begins, records = self.states.records["windows_us"], self.states.records
         part = self.samples.kept((at >= begins[owner]) & (at < self.whole_us[owner]))
-        baseline = self.yard.baseline
-        assert baseline is not None
-        windows = summarise_fleet(self.yard.layout, part, ranges=baseline.ranges)
+        ranges = self.yard.baseline.ranges if self.yard.baseline else ()
+        windows = summarise_fleet(self.yard.layout, part, ranges=ranges)
         if (records["serviced_us"] == NEVER).all():
             return windows
         first = records["serviced_us"][windows.owner]
         return windows.kept(
             (windows.index * self.yard.layout.window_us >= first) | (first == NEVER)
         )
-
-    @cached_property
-    def carried(self) -> Carried:
-        """What smoothing carries, after the last window of each device."""
-        assert self.seen
-        return self._carried
 
     @cached_property
     def _carried(self) -> Carried:
@@ -133,7 +128,20 @@ class Survey:
         )
 
     @cached_property
+    def following(self) -> Following:
+        """Where devices follow themselves: what each knows, after its last window."""
+        assert self.seen
+        return self._following
+
+    @cached_property
+    def _following(self) -> Following:
+        records = self.states.records
+        return Following(detector=from_records(records), is_anew=records["anew_until_us"] != NEVER)
+
+    @cached_property
     def seen(self) -> Seen:
+        if self.yard.layout.follows:
+            return look_back(self.yard, self.windows, self._following)
         return look(
             self.yard,
             self.windows,
@@ -160,9 +168,13 @@ class Survey:
         loud[list(self._with_services())] = True
         loud[[place for place, rest in self.states.rest.items() if rest.sensors]] = True
         strange = (self.seen.found.degradation != 0).any(axis=1) | self.seen.stuck.any(axis=1)
-        strange |= np.isnan(self.windows.observed).any(axis=1)
-        strange |= np.isnan(self.windows.conditions).any(axis=1)
-        strange[list(self.seen.found.sensors)] = True
+        if self.yard.layout.follows:
+            loud |= (records["anew_until_us"] != NEVER).any(axis=1)
+            strange[list(self.seen.bad)] = True
+        else:
+            strange |= np.isnan(self.windows.observed).any(axis=1)
+            strange |= np.isnan(self.windows.conditions).any(axis=1)
+            strange[list(self.seen.found.sensors)] = True
         loud[self.windows.owner[strange]] = True
         return loud
 
@@ -176,14 +188,24 @@ class Survey:
         if not len(self.yard.layout.modes):
             return []
         wants = (records["is_raised"] != 0).any(axis=1)
-        places = [self.yard.layout.modes.index(name) for name in self.yard.patterns.modes]
+        places = [self.yard.layout.modes.index(name) for name in self.yard.scored_modes]
         hits = np.bitwise_count(records["hits"]).astype(np.int64)
         for column, mode in enumerate(places):
             is_hit = self.seen.found.degradation[:, column] >= RAISE_AT
             hits[:, mode] += np.bincount(self.windows.owner[is_hit], minlength=len(records))
-        wants |= (hits >= RAISE_HITS).any(axis=1)
-        wants[list(self._with_services())] = True  # after a service windows are looked at again
+        wants |= (hits >= raise_hits(self.yard)).any(axis=1)
+        wants[list(self.with_turns)] = True  # after a service windows are looked at again
         return np.flatnonzero(wants).tolist()
+
+    @cached_property
+    def with_turns(self) -> frozenset[int]:
+        """Places of the devices whose normal begins anew in this stretch."""
+        turns = set(self._with_services())
+        if self.yard.layout.follows:
+            until = self.states.records["anew_until_us"]
+            is_due = (until != NEVER) & (until <= self.through_us[:, None])
+            turns |= set(np.flatnonzero(is_due.any(axis=1)).tolist())
+        return frozenset(turns)
 
     def _with_fault_codes(self) -> IntArray:
         name = self.yard.layout.product.fault_metric
@@ -228,12 +250,17 @@ def _tell(survey: Survey, place: int, paths: Mapping[str, Path]) -> tuple[Output
     state = survey.states.get(place)
     _lay_down(state, paths)
     number = len(state.services)
-    seen = survey.seen.of(place)
+    windows, seen = survey.windows.of(place), None
+    if not survey.yard.layout.follows:
+        seen = survey.seen.of(place)
+    elif place not in survey.with_turns:
+        seen = survey.seen.of(place)
+        state.detector = survey.following.detector.of(np.array([place]))
     run = Run(yard=survey.yard, state=state, output=Output())
     walk(
         run,
         survey.samples.of(place),
-        seen.windows,
+        windows,
         until_us=int(survey.through_us[place]),
         services=survey.services.get(place, ()),
         seen=seen,
@@ -273,7 +300,7 @@ class _Quiet:
         """Of all failure modes, those without evidence too; (rows, modes)."""
         yard, found = self.survey.yard, self.survey.seen.found
         traces = np.zeros((len(found.traces), len(yard.layout.modes)))
-        for column, name in enumerate(yard.patterns.modes):
+        for column, name in enumerate(yard.scored_modes):
             traces[:, yard.layout.modes.index(name)] = found.traces[:, column]
         return traces
 
@@ -295,7 +322,7 @@ class _Quiet:
             at_us=survey.ends_us[kept],
             measured=windows.measured(survey.yard.layout),
             expected=survey.seen.normal[kept],
-            spread=survey.yard.sigma,
+            spread=survey.seen.spreads[kept] if survey.yard.layout.follows else survey.yard.sigma,
             score=survey.seen.scores[kept],
             health=np.ones((len(windows), len(survey.yard.layout.modes))),
             wear_score=self.wear_scores[kept],
@@ -356,10 +383,14 @@ class _Quiet:
         records["through_us"][quiet] = through
         records["windows_us"][quiet] = survey.whole_us[quiet]
         places, rows = self.last
-        seen, carried = survey.seen, survey.carried
+        seen = survey.seen
         records["newest_us"][places] = survey.ends_us[rows]
         for name in ("smooth", "weight", "unseen", "excess"):
-            records[name][places] = getattr(carried, name).T[places]
+            records[name][places] = getattr(seen, name)[rows]
+        if survey.yard.layout.follows:
+            part = records[places]
+            to_records(survey.following.detector.of(places), part)
+            records[places] = part
         for name, values in (
             ("observed", survey.windows.observed),
             ("expected", seen.normal),

@@ -1,7 +1,7 @@
 """The states of many devices as one array of records of fixed width: what is stored, to the bit. Pure.
 
-Only devices that are scored against a baseline are packed; the few that are learning, and those that follow
-themselves, stay single `DeviceState`s, stored as JSON.
+Devices that are scored against a baseline are packed, and those that follow themselves by several metrics; the few
+that are learning, and those with a lone metric, stay single `DeviceState`s, stored as JSON.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from anomaly.features import Layout
 from anomaly.records import FloatArray, IntArray
 from anomaly.state import DeviceState, ModeState, SensorState
+from anomaly.stream.record import from_records, record_shapes, to_records
 
 NEVER = -(1 << 63)
 """An instant that is not."""
@@ -24,6 +25,7 @@ _T = TypeVar("_T")
 
 _DEVICE_TIMES = ("learn_from_us", "learn_until_us", "through_us", "windows_us", "forecast_us")
 _DEVICE_OPTIONAL = ("serviced_us", "newest_us")
+_ANEW_TIMES = ("anew_from_us", "anew_until_us")
 _WATCHED = ("offsets", "smooth", "weight", "observed", "expected", "spread")
 _MODE_VALUES = ("degradation", "trace", "score", "tolerated")
 _MODE_TIMES = ("since_us", "reported_us", "tolerated_us", "serviced_us", "path_from_us")
@@ -47,6 +49,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     watched: tuple[str, ...]
     conditions: tuple[str, ...]
     modes: tuple[str, ...]
+    follows: bool = False
+    """Devices follow themselves: records hold what each has learned of itself."""
 
     @classmethod
     def of(cls, layout: Layout) -> "Names":
@@ -55,6 +59,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
             watched=layout.watched,
             conditions=layout.conditions,
             modes=layout.modes,
+            follows=layout.follows,
         )
 
     @property
@@ -74,6 +79,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
             ("is_raised", "<i2", (modes,)),
             *((f"mode_{name}", "<i8", (modes,)) for name in _MODE_TIMES),
         ]
+        if self.follows:
+            fields += [(name, "<i8", (watched,)) for name in _ANEW_TIMES]
+            fields += [(name, "<f8", shape) for name, shape in record_shapes(watched).items()]
         return np.dtype(fields)
 
 
@@ -129,6 +137,12 @@ def packed(names: Names, state: DeviceState) -> tuple[np.void, Rest | None]:
     record["away_us"] = [_instant(at) for at in state.away_us]
     for name in ("excess", "conditions"):
         record[name] = _floats(getattr(state, name), len(names.conditions))
+    if names.follows:
+        assert state.detector is not None
+        to_records(state.detector, record[None])
+        for name in _ANEW_TIMES:
+            instants = getattr(state, name) or [None] * len(names.watched)
+            record[name] = [_instant(at) for at in instants]
     modes = [state.modes.get(name, ModeState()) for name in names.modes]
     for name in (*_MODE_VALUES, "hits", "is_raised"):
         record[name] = [getattr(mode, name) for mode in modes]
@@ -145,7 +159,7 @@ def unpacked(names: Names, record: np.void, rest: Rest | None) -> DeviceState:
         phase="scoring",
         fault_code=int(record["fault_code"]),
         offsets=record["offsets"].tolist(),
-        smooth=record["smooth"].tolist(),
+        smooth=_listed(record["smooth"]),
         weight=record["weight"].tolist(),
         unseen=record["unseen"].tolist(),
         away_us=[_at_or_none(at) for at in record["away_us"].tolist()],
@@ -164,6 +178,11 @@ def unpacked(names: Names, record: np.void, rest: Rest | None) -> DeviceState:
     if has_window:
         for name in ("observed", "expected", "spread"):
             setattr(state, name, _listed(record[name]))
+    if names.follows:
+        state.detector = from_records(np.array([record], dtype=names.dtype))
+        for name in _ANEW_TIMES:
+            instants = [_at_or_none(at) for at in record[name].tolist()]
+            setattr(state, name, instants if any(at is not None for at in instants) else [])
     columns = {name: record[name].tolist() for name in (*_MODE_VALUES, "hits")}
     for place, mode in enumerate(names.modes):
         own = ModeState(is_raised=bool(record["is_raised"][place]))
@@ -182,10 +201,27 @@ def renamed(old: Names, new: Names, state: DeviceState) -> DeviceState:
         setattr(state, name, _moved(getattr(state, name), old.watched, new.watched, blank))
     state.unseen = _moved(state.unseen, old.watched, new.watched, 0)
     state.away_us = _moved(state.away_us, old.watched, new.watched, None)
+    if state.detector is not None:
+        _rearrange(old, new, state)
     state.excess = _moved(state.excess, old.conditions, new.conditions, 0.0)
     state.conditions = _moved(state.conditions, old.conditions, new.conditions, None)
     state.modes = {name: state.modes.get(name, ModeState()) for name in new.modes}
     return state
+
+
+def _rearrange(old: Names, new: Names, state: DeviceState) -> None:
+    """Let metrics that are new to a device that follows itself be learned from now on."""
+    assert state.detector is not None
+    known = {name: place for place, name in enumerate(old.watched)}
+    places = [known.get(name) for name in new.watched]
+    state.detector = state.detector.rearranged(places)
+    since = state.through_us + 1
+    until = since + state.learn_until_us - state.learn_from_us
+    for name, instant in (("anew_from_us", since), ("anew_until_us", until)):
+        moved = getattr(state, name) or [None] * len(old.watched)
+        setattr(state, name, [instant if p is None else moved[p] for p in places])
+    if not any(at is not None for at in state.anew_from_us):
+        state.anew_from_us, state.anew_until_us = [], []
 
 
 def _moved(values: list[_T], before: Sequence[str], now: Sequence[str], blank: _T) -> list[_T]:

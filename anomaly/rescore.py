@@ -62,7 +62,7 @@ def rescore_product(connection: Connection, row: store.ProductRow, *, now: datet
         if marked.device_id not in states:
             continue
         baseline_id, old = states[marked.device_id]
-        found = newest
+        found = None if kind.names.follows else newest
         if baseline_id is not None and (newest is None or newest.id != baseline_id):
             found = store.read_baseline_by_id(connection, baseline_id=baseline_id)
         if marked.from_us <= old.through_us and _is_whole(marked, old):

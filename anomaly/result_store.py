@@ -63,7 +63,7 @@ class CrowdOutput:
 
     device_ids: IntArray
     """By place."""
-    baseline_id: int
+    baseline_id: int | None
     yard: Yardstick
     output: FleetOutput
 
@@ -127,7 +127,7 @@ def _lay_out_quiet(
                     real(1.0),
                     *_base_numbers(),
                     jsonb(evidence),
-                    big(crowd.baseline_id),
+                    Same(value=None) if crowd.baseline_id is None else big(crowd.baseline_id),
                     instant_us(now_us),
                 ],
                 rows=len(chosen),

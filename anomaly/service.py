@@ -188,6 +188,8 @@ class _Yards:
         self._made = {self.newest_id: Yardstick(layout, newest.baseline if newest else None)}
 
     def get(self, baseline_id: int | None) -> Yardstick:
+        if baseline_id is None and self._layout.follows:
+            return self._made.setdefault(None, Yardstick(self._layout, None))
         if baseline_id not in self._made:
             assert baseline_id is not None
             found = store.read_baseline_by_id(self._connection, baseline_id=baseline_id)
@@ -245,6 +247,10 @@ class _Turn:
     def _read_crowd(self, crowd: Crowd, through: IntArray) -> FleetSamples:
         records = crowd.states.records
         first = np.minimum(records["windows_us"], records["through_us"] + 1)
+        if self.kind.names.follows:
+            until, since = records["anew_until_us"], records["anew_from_us"]
+            is_due = (until != NEVER) & (until <= through[:, None])
+            first = np.minimum(first, np.where(is_due, since, first[:, None]).min(axis=1))
         samples = read_fleet_samples(
             self.connection,
             self.kind.layout,
@@ -281,7 +287,8 @@ class _Turn:
         stretches: list[Stretch] = []
         planned = self.samples
         for single in singles:
-            yard = self.yards.get(single.baseline_id or self.yards.newest_id)
+            follows = self.kind.names.follows
+            yard = self.yards.get(None if follows else single.baseline_id or self.yards.newest_id)
             progress, state = single.progress, single.state
             through = next_through(yard, state, progress)
             if through == progress.through_us:
@@ -342,7 +349,8 @@ class _Turn:
         output.traces[:0] = single.traces
         self._label(device_id, state.services[number:], services)
         baseline_id = single.baseline_id or self.yards.newest_id
-        kept = baseline_id if state.phase == "scoring" else None
+        measures = state.phase == "scoring" and not yard.layout.follows
+        kept = baseline_id if measures else None
         keep_single(self.connection, self.kind, device_id=device_id, baseline_id=kept, state=state)
         return DeviceOutput(device_id=device_id, baseline_id=kept, output=output)
 

@@ -88,6 +88,11 @@ def state_to_json(state: DeviceState) -> str:
     return msgspec.json.encode(state, enc_hook=_kept).decode()
 
 
+def state_to_builtins(state: DeviceState) -> object:
+    """Return what `state_from_json` reads, before it is text."""
+    return msgspec.to_builtins(state, enc_hook=_kept)
+
+
 def state_from_json(value: object) -> DeviceState:
     return msgspec.convert(value, DeviceState, dec_hook=_restored)
 

@@ -11,7 +11,7 @@ from anomaly.evidence import instant
 from anomaly.features import Layout
 from anomaly.packed import Names, PackedStates, Rest, packed, renamed, unpacked
 from anomaly.records import Trace
-from anomaly.state import DeviceState, ModeState, first_state, state_from_json
+from anomaly.state import DeviceState, ModeState, first_state, state_from_json, state_to_builtins
 from core.pool import Connection
 from core.sql import Queries
 from core.units import US
@@ -41,7 +41,7 @@ class LayoutRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Single:
-    """A device whose state is not packed: it is learning, or follows itself, or was stored in an older form."""
+    """A device whose state is not packed: it is learning, or follows a lone metric, or is in an older form."""
 
     progress: DeviceProgress
     baseline_id: int | None
@@ -52,9 +52,9 @@ class Single:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crowd:
-    """Devices with packed states that share a baseline."""
+    """Devices with packed states that share a baseline, or follow themselves."""
 
-    baseline_id: int
+    baseline_id: int | None
     progress: Sequence[DeviceProgress]
     states: PackedStates
 
@@ -93,16 +93,22 @@ def claim_states(
     others = {row[2] for row in rows if row[3] is not None} - {kind.id}
     layouts = read_layouts(connection, sorted(others))
     singles: list[Single] = []
-    packed_rows: dict[int, list[tuple[DeviceProgress, bytes, Rest | None]]] = {}
+    packed_rows: dict[int | None, list[tuple[DeviceProgress, bytes, Rest | None]]] = {}
     for device_id, baseline_id, layout_id, numbers, state in rows:
         progress = by_id[device_id]
         if numbers is None:
             singles.append(_single(kind, progress, baseline_id, state))
             continue
         rest = msgspec.convert(state, Rest) if state else None
+        if (baseline_id is None) != kind.names.follows:
+            old = layouts.get(layout_id, kind.names)
+            again = _learns_again(kind, old, numbers, rest)
+            singles.append(Single(progress=progress, baseline_id=None, state=again))
+            continue
         kept = numbers, rest
         if layout_id != kind.id:
-            kept = _laid_out_anew(layouts[layout_id], kind.names, numbers, rest)
+            old = msgspec.structs.replace(layouts[layout_id], follows=baseline_id is None)
+            kept = _laid_out_anew(old, kind.names, numbers, rest)
         packed_rows.setdefault(baseline_id, []).append((progress, *kept))
     unknown = [p for p in devices if p.scored_us is None]
     locked = {row[0] for row in rows}
@@ -115,7 +121,7 @@ def claim_states(
 
 def _crowd(
     kind: LayoutRow,
-    baseline_id: int,
+    baseline_id: int | None,
     rows: Sequence[tuple[DeviceProgress, bytes, Rest | None]],
 ) -> Crowd:
     together = b"".join(numbers for _, numbers, _ in rows)
@@ -185,6 +191,19 @@ def _laid_out_anew(
     return record.tobytes(), kept
 
 
+def _learns_again(kind: LayoutRow, old: Names, numbers: bytes, rest: Rest | None) -> DeviceState:
+    """Begin to learn anew: by its sheet, the product's devices are no longer compared with what they were."""
+    names = msgspec.structs.replace(old, follows=not kind.names.follows)
+    before = unpacked(names, np.frombuffer(numbers, dtype=names.dtype)[0], rest)
+    state = first_state(
+        first_us=before.through_us + 1,
+        window_us=kind.layout.window_us,
+        learning_us=kind.layout.product.learning // US,
+    )
+    state.fault_code, state.services = before.fault_code, before.services
+    return state
+
+
 def keep_crowd(
     connection: Connection, kind: LayoutRow, crowd: Crowd, *, places: Sequence[int] | None = None
 ) -> None:
@@ -220,7 +239,7 @@ def keep_single(
     baseline_id: int | None,
     state: DeviceState,
 ) -> None:
-    """Keep one state: packed as soon as the device is scored against a baseline, else whole."""
+    """Keep one state: packed as soon as the device is scored, whole while it learns or has a lone metric."""
     values: dict[str, object] = {
         "device_id": device_id,
         "baseline_id": baseline_id,
@@ -230,7 +249,7 @@ def keep_single(
         "numbers": None,
         "state": _json(state),
     }  # fmt: skip
-    if baseline_id is not None and state.phase == "scoring":
+    if state.phase == "scoring" and (baseline_id is not None or _is_packed(kind, state)):
         record, rest = packed(kind.names, state)
         values |= {
             "numbers": record.tobytes(),
@@ -239,12 +258,17 @@ def keep_single(
     connection.execute(_queries["keep_state"], values)
 
 
+def _is_packed(kind: LayoutRow, state: DeviceState) -> bool:
+    """Whether a device that follows itself has a record of fixed width."""
+    return kind.names.follows and state.detector is not None and not state.detector.rarities_
+
+
 def _json(state: DeviceState) -> Jsonb:
     """Without the paths, which have a table of their own."""
     modes = {
         name: msgspec.structs.replace(own, path_us=[], path=[]) for name, own in state.modes.items()
     }
-    return Jsonb(msgspec.to_builtins(msgspec.structs.replace(state, modes=modes)))
+    return Jsonb(state_to_builtins(msgspec.structs.replace(state, modes=modes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ the other; scores are at least 0, higher is stranger, NaN where nothing was meas
 arrays, and `to_bytes` keeps every bit of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from io import BytesIO
 from typing import TypeVar
@@ -20,6 +21,7 @@ from anomaly.stream.normal import (
     Normal,
     at_rest,
     learn,
+    nobody_joint,
 )
 from anomaly.stream.rarity import (
     Rarity,
@@ -98,6 +100,23 @@ class Detector:
             if self.rarities_
             else [],
         )
+
+    def rearranged(self, places: Sequence[int | None]) -> "Detector":
+        """Return the same of other metrics: where each is now, None for one of which nothing is known."""
+        devices = len(self.normal_.middle)
+        taken = [place or 0 for place in places]
+        new = [place for place, before in enumerate(places) if before is None]
+        arrays = [
+            {f.name: getattr(part, f.name)[..., taken] for f in fields(part) if f.name not in JOINT}
+            for part in (self.normal_, self.moving_)
+        ]
+        normal = replace(self.normal_, **arrays[0], **nobody_joint(devices, len(places)))
+        moving = replace(self.moving_, **arrays[1])
+        rest = at_rest(np.zeros((devices, len(places))))
+        for f in fields(Moving):
+            getattr(moving, f.name)[..., new] = getattr(rest, f.name)[..., new]
+        normal.middle[..., new], normal.still[..., new] = np.nan, np.inf
+        return Detector(normal=normal, moving=moving, rarities=[])
 
     def _step_alone(self, values: FloatArray) -> Seen:
         numbers = values[:, 0].tolist()

@@ -220,14 +220,8 @@ def _together(
     that had no share in the correlations.
     """
     speeds, devices, metrics = len(JOINT_SPEEDS), *counted.shape[1:]
-    nobody = np.zeros((speeds, devices))
     is_joint = _is_redundant(counted)
-    found = {
-        "is_joint": is_joint.astype(np.float64),
-        "precision": np.zeros((speeds, 0, metrics, metrics)),
-        "joint_scale": nobody + 1.0,
-        "joint_freedom": nobody + 1.0,
-    }
+    found = nobody_joint(devices, metrics) | {"is_joint": is_joint.astype(np.float64)}
     if not is_joint.any():
         return found
     found["precision"] = np.zeros((speeds, devices, metrics, metrics))
@@ -251,6 +245,17 @@ def _together(
         found["joint_freedom"][speed] = freedom
         found["joint_scale"][speed] = middle / fdtri(metrics, freedom, 0.5)
     return found
+
+
+def nobody_joint(devices: int, metrics: int) -> dict[str, FloatArray]:
+    """Arrays of devices whose metrics are not taken together."""
+    speeds = len(JOINT_SPEEDS)
+    return {
+        "is_joint": np.zeros(devices),
+        "precision": np.zeros((speeds, 0, metrics, metrics)),
+        "joint_scale": np.ones((speeds, devices)),
+        "joint_freedom": np.ones((speeds, devices)),
+    }
 
 
 def _is_redundant(counted: FloatArray) -> BoolArray:

@@ -19,7 +19,7 @@ from core.settings import load_settings
     "part",
     type=click.Choice(PARTS),
     default=None,
-    help="Only the one part.  [default: both]",
+    help="Only the one part.  [default: all]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option(
@@ -50,7 +50,8 @@ def scoring(*, quick: bool, part: str | None, as_json: bool, folder: Path) -> No
         parts=PARTS if part is None else (part,),
         console=Console(stderr=True),
     )
-    keep(found, folder)
+    if part != "following":
+        keep(found, folder)
     if as_json:
         click.echo(orjson.dumps(found).decode())
     else:

@@ -68,8 +68,19 @@ def trainings(folder: Path = RESULTS) -> list[Mapping[str, Any]]:
 def show(result: Mapping[str, Any]) -> None:
     for _, columns, rows in (*_tables(result), *_training_table(result)):
         show_table(columns, rows)
+    if "following" in result:
+        print(following_text(result["following"]))
     if "growth_worst" in result:
         print(f"dearest fleet / cheapest, per sample: {result['growth_worst']}")
+
+
+def following_text(part: Mapping[str, Any]) -> str:
+    """Say what devices that follow themselves cost, one by one and side by side."""
+    return (
+        f"{part['devices']:,} devices that follow themselves, {part['minutes']} minutes, from arrays:"
+        f" {part['alone_samples_per_s']:,} samples/s one by one,"
+        f" {part['together_samples_per_s']:,} side by side ({part['ratio']} times)."
+    )
 
 
 def page_part(kept: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -80,6 +91,8 @@ def page_part(kept: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, 
         lines += [_provenance(result), "", *_markdown(_tables(result))]
         worst = result["growth_worst"]
         lines += [f"The dearest of these fleets costs {worst} times the cheapest per sample.", ""]
+        if "following" in result:
+            lines += [following_text(result["following"]), ""]
     if trained:
         result = _newest(trained)
         lines += [*_markdown(_training_table(result)), _provenance(result), ""]

@@ -11,6 +11,7 @@ from bench.ingest.figures import ratio
 from bench.ingest.instance import Instance, own_instance
 from bench.ingest.machine import machine_facts, versions
 from bench.scoring.fleet import Fleet
+from bench.scoring.following import measure_following
 from bench.scoring.measure import (
     METRICS,
     Cost,
@@ -26,7 +27,9 @@ from core.clock import monotonic_s, wall_now
 from core.settings import Settings
 
 _INSTANCE = "bench-scoring"
-PARTS = ("scoring", "training")
+PARTS = ("scoring", "training", "following")
+FOLLOWING_DEVICES, FOLLOWING_MINUTES = 4_000, 361
+"""Of the part in which devices follow themselves."""
 
 
 ROUND_MINUTES = 180
@@ -97,7 +100,7 @@ def run_scoring(
     Parameters
     ----------
     parts : collection of str
-        "scoring", "training" or both.
+        Some of `PARTS`.
     """
     began_s = monotonic_s()
     result: dict[str, Any] = {"is_quick": order.is_quick, "metrics": METRICS}
@@ -110,6 +113,9 @@ def run_scoring(
             result["training"] = measure_training(
                 instance, devices=devices, days=days, console=console
             )
+    if "following" in parts:
+        with console.status("devices that follow themselves"):
+            result["following"] = measure_following(FOLLOWING_DEVICES, FOLLOWING_MINUTES)
     return result | {
         "at": wall_now().isoformat(timespec="seconds"),
         "seconds": round(monotonic_s() - began_s, 1),

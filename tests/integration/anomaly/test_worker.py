@@ -22,7 +22,7 @@ from anomaly.state_store import (
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.pool import Connection, Pool
-from core.product import product_to_json
+from core.product import Product, product_to_json
 from tests.unit.anomaly.bench import BEARING, DAY_US, PUMP, START_US, Wear, make_samples
 
 FLEET = [
@@ -46,12 +46,12 @@ def register(connection: Connection) -> list[int]:
     return register_pumps(connection, len(FLEET))
 
 
-def register_pumps(connection: Connection, number: int) -> list[int]:
+def register_pumps(connection: Connection, number: int, *, product: Product = PUMP) -> list[int]:
     connection.execute("insert into gateway.manufacturer (name) values ('Testers')")
     connection.execute(
         "insert into gateway.product (manufacturer_id, name, title, sheet, sheet_toml, created_at,"
         " updated_at) select id, %s, %s, %s, '', %s, %s from gateway.manufacturer",
-        [PUMP.name, PUMP.title, product_to_json(PUMP), wall_now(), wall_now()],
+        [product.name, product.title, product_to_json(product), wall_now(), wall_now()],
     )
     columns = sql.SQL(", ").join(
         sql.SQL("{} real").format(sql.Identifier(metric.name)) for metric in PUMP.metrics

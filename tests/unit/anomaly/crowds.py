@@ -120,7 +120,7 @@ def told(yard: Yardstick, output: FleetOutput, place: int) -> Output:
                 at_us=int(rows.at_us[row]),
                 measured=_values(rows.measured[row]),
                 expected=_values(rows.expected[row]),
-                spread=_values(rows.spread),
+                spread=_values(np.broadcast_to(rows.spread, rows.score.shape)[row]),
                 score=_values(rows.score[row]),
                 health=_values(rows.health[row]),
                 wear_score=_values(rows.wear_score[row]),

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from anomaly.fleet_scorer import Survey, conclude
+from anomaly.scorer import advance
 from bench.scoring.bare import ewma_and_cusum
 from bench.scoring.fleet import Fleet
+from bench.scoring.following import Following
 from bench.scoring.measure import Cost, through_us
 from bench.scoring.report import keep, page_part, results, trainings
 from bench.scoring.run import middle
@@ -128,3 +130,33 @@ def test_years_of_a_device_show_wear_before_it_fails_and_never_after():
             assert year.wear[place - 1, mode] > 0.9
             assert year.wear[place + 1, mode] < 0.9
     assert np.array_equal(Years(Fleet("other", 3), days=400).year(7).values, drawn[7].values)
+
+
+def test_devices_that_follow_themselves_give_the_same_one_by_one_and_side_by_side():
+    fleet = Following(8, 361)
+    states = fleet.states.of(range(8))
+    survey = Survey(
+        yard=fleet.yard,
+        states=states,
+        samples=fleet.samples,
+        through_us=np.full(8, fleet.until_us),
+    )
+
+    conclude(survey, {})
+
+    assert fleet.yard.layout.follows
+    for place in range(8):
+        alone = fleet.states.get(place)
+        advance(fleet.yard, alone, fleet.samples.of(place), through_us=fleet.until_us)
+        assert states.get(place).detector.to_bytes() == alone.detector.to_bytes()
+
+
+def test_what_following_devices_cost_is_told_both_ways():
+    part = {
+        "devices": 4000, "minutes": 361, "alone_samples_per_s": 1000,
+        "together_samples_per_s": 50_000, "ratio": 50.0,
+    }  # fmt: skip
+
+    page = page_part([RESULT | {"following": part}])
+
+    assert "1,000 samples/s one by one, 50,000 side by side (50.0 times)" in page
