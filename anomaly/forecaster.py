@@ -15,6 +15,9 @@ _POWERS = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
 _GROWTHS = (1.0, 2.0, 3.5)
 _SHAPE_PRIOR = np.array([0.6, 0.9, 1.6, 1.2, 1.2, 0.8, 0.8, 0.8, 0.4])
 _ONSETS = 24
+_SHAPES = len(_POWERS) + len(_GROWTHS)
+_SHARE_MIN = 1e-5
+"""Laws that are less likely than this are left out: most explain nothing."""
 _POINTS_MAX = 60
 _LAW_ERROR = 0.16
 """Relative error of a law's future, and of the level at which parts really fail."""
@@ -102,51 +105,59 @@ def _mixed(belief: float, wear: float, healthy: float) -> float:
 
 def _mixture(past: FloatArray, values: FloatArray, *, noise: float, repeats: float) -> FloatArray:
     """Distribution function of the time to failure on the grid of hours."""
-    ages, forms = _laws(past)  # elapsed time at each value (laws, n); shape index
-    curve = _shape(ages, ages[:, -1:])
+    ages = np.maximum(past - _onsets(past)[:, None], 0.0)  # since each onset, at each value
+    now = np.maximum(ages[:, -1:], 1e-9)
+    curve = _curves(ages / now)
     variance = (noise**2 + (_PATH_ERROR * values) ** 2) * repeats
     weight = 1 / variance
-    power = np.maximum((curve**2 * weight).sum(axis=1), 1e-12)
-    rate = (curve * weight * values).sum(axis=1) / power
-    error = ((values - rate[:, None] * curve) ** 2 * weight).sum(axis=1)
+    power = np.maximum(curve**2 @ weight, 1e-12)
+    rate = curve @ (weight * values) / power
+    error = values**2 @ weight - rate**2 * power
     spread = np.sqrt(1 / power + (_LAW_ERROR * rate) ** 2)
-    evidence = -0.5 * error + np.log(_SHAPE_PRIOR[forms]) + log_ndtr(rate / spread)
-    evidence -= evidence.max()
-    share = np.exp(evidence)
+    evidence = -0.5 * error + np.log(np.tile(_SHAPE_PRIOR, _ONSETS)) + log_ndtr(rate / spread)
+    share = np.exp(evidence - evidence.max())
     share /= share.sum()
-    ahead = ages[:, -1:] - past[-1] + _HOURS
-    reached = _shape(ahead, ages[:, -1:])
-    with np.errstate(divide="ignore"):
-        needed = np.where(reached > 0, 1 / np.maximum(reached, 1e-300), np.inf)
-    by_then = ndtr((rate[:, None] - needed) / spread[:, None])
-    chance = share @ by_then
+    likely = np.flatnonzero(share > _SHARE_MIN)
+    needed = _needed((ages[:, -1:] - past[-1] + _HOURS) / now, likely)
+    by_then = ndtr((rate[likely, None] - needed) / spread[likely, None])
+    chance = share[likely] @ by_then / share[likely].sum()
     # It has not failed yet: all that would have happened before now is excluded.
     chance = (chance - chance[0]) / max(1 - chance[0], 1e-9)
     return np.asarray(np.maximum.accumulate(np.clip(chance, 0.0, 1.0)))
 
 
-def _laws(past: FloatArray) -> tuple[FloatArray, IntArray]:
-    """All laws: time since onset at each value, and which shape."""
+def _onsets(past: FloatArray) -> FloatArray:
+    """When it may have begun, hours before now."""
     span = past[-1] - past[0]
     step = max(span / max(len(past) - 1, 1), 1e-6)
     early = past[0] - np.geomspace(max(span, step), step, 6)
-    onsets = np.concatenate([early, np.linspace(past[0], past[-1] - step, _ONSETS - 6)])
-    shapes = len(_POWERS) + len(_GROWTHS)
-    ages = np.maximum(past[None, :] - np.repeat(onsets, shapes)[:, None], 0.0)
-    return ages, np.tile(np.arange(shapes), len(onsets))
+    return np.concatenate([early, np.linspace(past[0], past[-1] - step, _ONSETS - 6)])
 
 
-def _shape(age: FloatArray, now: FloatArray) -> FloatArray:
-    """Law of each shape in turn, scaled to 1 at the age `now`."""
-    relative = age / np.maximum(now, 1e-9)
-    out = np.empty_like(relative)
-    shapes = len(_POWERS) + len(_GROWTHS)
+def _curves(relative: FloatArray) -> FloatArray:
+    """Each onset's values by each shape, scaled to 1 at the newest; (laws, n)."""
+    out = np.empty((len(relative), _SHAPES, relative.shape[1]))
+    with np.errstate(divide="ignore"):
+        logs = np.log(relative)
     for place, power in enumerate(_POWERS):
-        own = relative[place::shapes]
-        out[place::shapes] = own if power == 1 else np.power(own, power)
+        out[:, place] = relative if power == 1 else np.exp(power * logs)
     for place, growth in enumerate(_GROWTHS, start=len(_POWERS)):
-        grown = np.expm1(np.minimum(growth * relative[place::shapes], 300.0))
-        out[place::shapes] = grown / np.expm1(growth)
+        out[:, place] = np.expm1(growth * relative) / np.expm1(growth)
+    return out.reshape(-1, relative.shape[1])
+
+
+def _needed(relative: FloatArray, laws: IntArray) -> FloatArray:
+    """Degradation now that reaches 1 by each hour of the grid, of some laws; (laws, hours)."""
+    onset, shape = np.divmod(laws, _SHAPES)
+    logs = np.log(relative)
+    out = np.empty((len(laws), relative.shape[1]))
+    for place, power in enumerate(_POWERS):
+        own = shape == place
+        out[own] = np.exp(-power * logs[onset[own]])
+    for place, growth in enumerate(_GROWTHS, start=len(_POWERS)):
+        own = shape == place
+        grown = np.expm1(np.minimum(growth * relative[onset[own]], 300.0))
+        out[own] = np.expm1(growth) / grown
     return out
 
 

@@ -48,7 +48,7 @@ class Machine:
     failures: list[Failure] = field(default_factory=list)
     sensor_faults: Sequence[SensorFault] = ()
     step_s: int = STEP_S
-    """Time between two samples; divides `noise.CHUNK_S`."""
+    """Time between two samples."""
     history: History = field(default_factory=History)
     """What it was set to, and which firmware it ran."""
     _tolerances: dict[tuple[str, ...], float] = field(default_factory=dict)

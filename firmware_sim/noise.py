@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 
-CHUNK_S = 6 * 3600
-"""Fast noise is drawn for whole chunks of this length, on the grid of epoch seconds."""
+CHUNK_STEPS = 360
+"""Fast noise is drawn for whole chunks of so many steps, on the grid of epoch seconds."""
 
 _SIXTEEN, _TURNS = np.uint64(16), np.arange(12, dtype=np.uint64)
 _GOLDEN, _MIX_1, _MIX_2 = (
@@ -38,7 +38,7 @@ def white_noise(key: int, *, start_s: int, count: int, step_s: int, streams: int
     start_s : int
         First instant, seconds since 1970, on the grid of `step_s`.
     count, step_s : int
-        Number of instants and their distance; `step_s` divides `CHUNK_S`.
+        Number of instants and their distance.
     streams : int
         Number of independent rows.
 
@@ -46,12 +46,11 @@ def white_noise(key: int, *, start_s: int, count: int, step_s: int, streams: int
     -------
     ndarray of float64, shape (streams, count)
     """
-    per_chunk = CHUNK_S // step_s
-    first, skip = divmod(start_s // step_s, per_chunk)
-    last = (start_s // step_s + count - 1) // per_chunk
+    first, skip = divmod(start_s // step_s, CHUNK_STEPS)
+    last = (start_s // step_s + count - 1) // CHUNK_STEPS
     drawn = [
         np.random.default_rng([key, chunk, step_s]).standard_normal(
-            (streams, per_chunk), dtype=np.float32
+            (streams, CHUNK_STEPS), dtype=np.float32
         )
         for chunk in range(first, last + 1)
     ]

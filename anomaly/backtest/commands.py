@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from anomaly import store
 from anomaly.backtest.change import Change, parse_changes
-from anomaly.backtest.replay import Track
+from anomaly.backtest.track import Track
 from anomaly.backtest.run import replay
 from anomaly.backtest.source import Source, open_source
 from anomaly.backtest.verdict import Question, answer

@@ -1,70 +1,39 @@
 """Takes stored streams once more through the scorer that serves live devices. Pure but for its source.
 
 What comes out is what would have been said at the time: the scorer sees no sample, finding or
-baseline earlier than it would have been known.
+baseline earlier than it would have been known. Devices that share a baseline are scored side by side
+(`anomaly.fleet_scorer`), as they are live, which gives for each of them what it gives for it alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 
+from anomaly.backtest.tape import Paths, Tape
+from anomaly.backtest.track import Stream, Track
 from anomaly.baseline import Baseline, fit_baseline, learned_ranges
-from anomaly.features import Layout, running_mask, summarise
-from anomaly.learn.history import Catalog, History
-from anomaly.learn.labels import Labels, ReportedFault, labels_of
-from anomaly.records import (
-    LIFE_SHARES,
-    FloatArray,
-    Forecast,
-    IntArray,
-    Output,
-    Samples,
-    ServiceEvent,
-)
+from anomaly.features import Layout, summarise
+from anomaly.fleet_scorer import Path, Survey, conclude
+from anomaly.learn.history import Catalog
+from anomaly.packed import NEVER, Names, PackedStates, packed_states
+from anomaly.records import FleetSamples, IntArray, Samples, side_by_side
 from anomaly.scorer import advance, read_from_us
-from anomaly.state import first_state
+from anomaly.state import DeviceState, first_state
 from anomaly.yardstick import Yardstick
+from core.units import US
 
-_PIECE = timedelta(days=60)
-"""Of a device's stream, taken at once: bounds the memory."""
+DEVICES_TOGETHER = 128
+"""Devices that are replayed side by side: bounds the memory."""
+SAMPLES_AT_ONCE = 600_000
+"""Samples of all of them that are drawn from their source at once, about: bounds the memory."""
+_PIECE = timedelta(days=1)
+"""What is scored at once. In a short piece few devices have anything to tell; each piece has its price, so
+few devices take longer ones."""
+_PIECES_MAX = 60
+"""The longest, in days."""
 LEARNING_DEVICES_MAX = 60
-HORIZONS_HOURS = (24.0, 168.0, 720.0)
-STATUSES = ("learning", "ok", "declining", "failed", "no_data")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
-    """One device's stored stream and what is known of it besides."""
-
-    device: str
-    begins_us: int
-    """When its life began."""
-    first_us: int
-    until_us: int
-    samples: Callable[[int, int], Samples]
-    """From and until, microseconds since 1970, the second excluded."""
-    findings: Sequence[ServiceEvent] = ()
-    traits: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
-    """What the scorer made of one device."""
-
-    history: History
-    made_us: IntArray
-    """Instants of forecasts; shape (n,)."""
-    status: IntArray
-    """Place in `STATUSES`; (n, modes)."""
-    p_fail: FloatArray
-    """Within each of `HORIZONS_HOURS`, NaN where nothing is claimed; (n, modes, 3)."""
-    life_hours: FloatArray
-    """Quantiles of remaining life at `LIFE_SHARES`, inf beyond any horizon; (n, modes, 5)."""
-    labels: Labels
-    sensors: tuple[tuple[int, str], ...]
-    """Instants at which a sensor was reported as bad, and its metric."""
 
 
 def learn_baseline(layout: Layout, streams: Sequence[Stream]) -> Baseline | None:
@@ -84,137 +53,220 @@ def learn_baseline(layout: Layout, streams: Sequence[Stream]) -> Baseline | None
     )
 
 
-def replay_stream(catalog: Catalog, yard: Yardstick, stream: Stream) -> Track:
-    """Score one device from its first sample to its last."""
-    layout = yard.layout
-    state = first_state(
-        first_us=stream.first_us,
-        window_us=layout.window_us,
-        learning_us=layout.product.learning // timedelta(microseconds=1),
+def replay_streams(
+    catalog: Catalog, yard: Yardstick, streams: Sequence[Stream]
+) -> Iterator[Track]:
+    """Score devices from their first samples to their last; their tracks come in the same order."""
+    for start in range(0, len(streams), DEVICES_TOGETHER):
+        yield from _replay_group(catalog, yard, streams[start : start + DEVICES_TOGETHER])
+
+
+def _replay_group(catalog: Catalog, yard: Yardstick, streams: Sequence[Stream]) -> list[Track]:
+    tape = Tape(catalog, yard.layout, streams)
+    if yard.baseline is None:
+        for place, stream in enumerate(streams):
+            _follow(yard, tape, place, stream)
+        return tape.tracks()
+    paths = Paths(
+        every_us=yard.forecast_every_us,
+        devices=len(streams),
+        modes=len(yard.layout.modes),
+        from_us=min(stream.first_us for stream in streams),
+        until_us=max(stream.until_us for stream in streams),
     )
-    made = Output()
-    windows: list[tuple[IntArray, FloatArray]] = []
-    for through_us in _steps(layout, stream, state.learn_until_us):
-        windows_us = state.windows_us
-        read_from = read_from_us(yard, state, through_us=through_us)
-        samples = stream.samples(read_from, through_us + 1)
-        known = [f for f in stream.findings if f.found_us <= through_us]
-        part = advance(yard, state, samples, through_us=through_us, services=known)
-        made.windows += part.windows
-        made.detections += part.detections
-        made.forecasts += part.forecasts
-        if state.phase == "scoring":
-            begin = min(windows_us, read_from)
-            windows.append(window_means(catalog, layout, samples.between(begin, state.windows_us)))
-    return _track(catalog, stream, made, windows)
+    crowd = _learn(yard, tape, paths, streams)
+    for _ in crowd.advance():
+        pass
+    return tape.tracks()
 
 
-def _steps(layout: Layout, stream: Stream, learn_until_us: int) -> Iterator[int]:
-    """Up to which instants the stream is taken: first the whole learning time, then piece by piece."""
-    window_us = layout.window_us
-    step = max(1, _PIECE // timedelta(microseconds=1) // window_us) * window_us
-    through = max(learn_until_us, stream.first_us // window_us * window_us + step)
-    while through < stream.until_us:
-        yield through
+def _follow(yard: Yardstick, tape: Tape, place: int, stream: Stream) -> None:
+    """Score one device alone: devices that follow themselves have nothing in common."""
+    state = _first_state(yard, stream)
+    step = max(1, _PIECES_MAX * _PIECE // US // yard.layout.window_us) * yard.layout.window_us
+    through = max(state.learn_until_us, state.learn_from_us + step)
+    while state.through_us < stream.until_us:
+        _advance(yard, tape, place, stream, state, through_us=min(through, stream.until_us))
         through += step
-    yield stream.until_us
 
 
-def window_means(catalog: Catalog, layout: Layout, samples: Samples) -> tuple[IntArray, FloatArray]:
-    """Mean of every measured metric over each window in which the device ran.
-
-    Returns
-    -------
-    tuple of ndarray
-        Ends of the windows, microseconds since 1970, shape (n,); means, NaN where missing, (n, metrics).
-    """
-    mask = running_mask(layout, samples.values)
-    columns = [layout.columns[name] for name in catalog.metrics]
-    at_us, values = samples.at_us[mask], samples.values[mask][:, columns]
-    if not len(at_us):
-        return np.empty(0, dtype=np.int64), np.empty((0, len(columns)))
-    number = at_us // layout.window_us
-    starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
-    counts = np.diff(starts, append=len(number))
-    known = np.isfinite(values)
-    sums = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0)
-    amount = np.add.reduceat(known.astype(np.float64), starts, axis=0)
-    means = np.where(amount > 0, sums / np.maximum(amount, 1), np.nan)
-    enough = counts >= layout.samples_min
-    return (number[starts][enough] + 1) * layout.window_us, means[enough]
-
-
-def _track(
-    catalog: Catalog, stream: Stream, made: Output, windows: Sequence[tuple[IntArray, FloatArray]]
-) -> Track:
-    none = (np.empty(0, dtype=np.int64), np.empty((0, len(catalog.metrics))))
-    windows = [*windows, none]
-    at_us = np.concatenate([part[0] for part in windows])
-    labels = labels_of(
-        catalog,
-        findings=stream.findings,
-        faults=[
-            ReportedFault(failure_mode=d.failure_mode, at_us=d.at_us)
-            for d in made.detections
-            if d.kind == "reported_fault" and d.change == "raised"
-        ],
+def _first_state(yard: Yardstick, stream: Stream) -> DeviceState:
+    return first_state(
+        first_us=stream.first_us,
+        window_us=yard.layout.window_us,
+        learning_us=yard.layout.product.learning // US,
     )
-    history = History(
-        device=stream.device,
-        begins_us=stream.begins_us,
-        until_us=stream.until_us,
-        watched_from_us=stream.first_us,
+
+
+def _advance(  # noqa: PLR0913 - one device's parts, named
+    yard: Yardstick,
+    tape: Tape,
+    place: int,
+    stream: Stream,
+    state: DeviceState,
+    *,
+    through_us: int,
+    paths: Paths | None = None,
+) -> None:
+    from_us = read_from_us(yard, state, through_us=through_us)
+    known = [finding for finding in stream.findings if finding.found_us <= through_us]
+    samples = stream.samples(from_us, through_us + 1)
+    output = advance(yard, state, samples, through_us=through_us, services=known)
+    tape.add(place, output)
+    if paths is not None:
+        paths.add(place, output.traces)
+
+
+def _learn(yard: Yardstick, tape: Tape, paths: Paths, streams: Sequence[Stream]) -> "_Crowd":
+    """Take each device through its learning time; those that have come to its end are scored on together."""
+    states, places = [], []
+    for place, stream in enumerate(streams):
+        state = _first_state(yard, stream)
+        through_us = min(state.learn_until_us, stream.until_us)
+        _advance(yard, tape, place, stream, state, through_us=through_us, paths=paths)
+        if state.phase == "scoring":
+            states.append(state)
+            places.append(place)
+    return _Crowd(
+        yard=yard,
+        tape=tape,
+        paths=paths,
+        streams=[streams[place] for place in places],
+        places=np.array(places, dtype=np.int64),
+        states=packed_states(Names.of(yard.layout), states),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crowd:
+    """Devices that are scored side by side against one baseline."""
+
+    yard: Yardstick
+    tape: Tape
+    paths: Paths
+    streams: Sequence[Stream]
+    places: IntArray
+    """Of each in tape and paths."""
+    states: PackedStates
+
+    def advance(self) -> Iterator[int]:
+        """Score all devices up to their ends, piece by piece; yields how far it has come."""
+        until = np.array([stream.until_us for stream in self.streams], dtype=np.int64)
+        if not len(until):
+            return
+        piece = self._piece_us()
+        at = int(self.states.through_us.min()) // piece * piece
+        block = _Block(from_us=at, until_us=at, samples=_no_samples(self.yard.layout))
+        while at < int(until.max()):
+            at += piece
+            through = np.minimum(at, until)
+            able = np.flatnonzero(through > self.states.through_us)
+            if not len(able):
+                continue
+            if at > block.until_us:
+                block = self._read(at, until, piece)
+            self._score(able, through, block)
+            yield at
+
+    def _piece_us(self) -> int:
+        window = self.yard.layout.window_us
+        days = min(_PIECES_MAX, max(1, DEVICES_TOGETHER // len(self.streams)))
+        return max(1, days * (_PIECE // US) // window) * window
+
+    def _read(self, at: int, until: IntArray, piece: int) -> "_Block":
+        """Draw what all devices need for some pieces, of which the first ends at an instant."""
+        interval = max(1, self.yard.layout.product.interval // US)
+        number = max(1, SAMPLES_AT_ONCE * interval // (piece * len(self.streams)))
+        until_us = at + (number - 1) * piece
+        records = self.states.records
+        first = np.minimum(records["windows_us"], records["through_us"] + 1).tolist()
+        ends = np.minimum(until_us, until).tolist()
+        parts = [
+            stream.samples(from_us, through_us + 1)
+            for stream, from_us, through_us in zip(self.streams, first, ends, strict=True)
+        ]
+        return _Block(from_us=min(first), until_us=until_us, samples=_joined(self.yard.layout, parts))
+
+    def _score(self, able: IntArray, through: IntArray, block: "_Block") -> None:
+        states = self.states.of(able.tolist())
+        records = states.records
+        first = np.minimum(records["windows_us"], records["through_us"] + 1)
+        survey = Survey(
+            yard=self.yard,
+            states=states,
+            samples=block.of(able, first, through[able]),
+            through_us=through[able],
+            services={
+                place: self.streams[device].findings
+                for place, device in enumerate(able.tolist())
+                if self.streams[device].findings
+            },
+        )
+        places = self.places[able]
+        output = conclude(survey, self._paths(survey, places))
+        self.states.records[able] = states.records
+        for place, device in enumerate(able.tolist()):
+            self.states.rest.pop(device, None)
+            if place in states.rest:
+                self.states.rest[device] = states.rest[place]
+        self.tape.add_fleet(output, places)
+        self.paths.add_fleet(output, places)
+
+    def _paths(self, survey: Survey, places: IntArray) -> Mapping[int, Mapping[str, Path]]:
+        since = survey.states.records["mode_path_from_us"]
+        found: dict[int, dict[str, Path]] = {}
+        for place in survey.wants_path:
+            found[place] = {
+                mode: self.paths.newest(
+                    int(places[place]),
+                    number,
+                    from_us=None if since[place, number] == NEVER else int(since[place, number]),
+                )
+                for number, mode in enumerate(self.yard.layout.modes)
+            }
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Samples of all devices over some pieces."""
+
+    from_us: int
+    until_us: int
+    samples: FleetSamples
+
+    def of(self, devices: IntArray, from_us: IntArray, through_us: IntArray) -> FleetSamples:
+        """Return a stretch of each of some devices, both ends included, numbered in their order."""
+        span = self.until_us - self.from_us + 2
+        keys = self.samples.owner * span + (self.samples.at_us - self.from_us)
+        low = np.searchsorted(keys, devices * span + np.maximum(from_us - self.from_us, 0))
+        high = np.searchsorted(keys, devices * span + (through_us - self.from_us), side="right")
+        counts = np.maximum(high - low, 0)
+        owner = np.repeat(np.arange(len(devices)), counts)
+        rows = np.arange(len(owner)) + np.repeat(low - (np.cumsum(counts) - counts), counts)
+        values = self.samples.values
+        columns = [values[:, place][rows] for place in range(values.shape[1])]
+        return FleetSamples(
+            owner=owner,
+            at_us=self.samples.at_us[rows],
+            values=side_by_side(columns, rows=len(owner)),
+        )
+
+
+def _no_samples(layout: Layout) -> FleetSamples:
+    return _joined(layout, [])
+
+
+def _joined(layout: Layout, parts: Sequence[Samples]) -> FleetSamples:
+    """Lay the samples of devices end to end."""
+    none = np.empty(0, dtype=np.int64)
+    at_us = np.concatenate([none, *(part.at_us for part in parts)])
+    columns = [
+        np.concatenate([np.empty(0), *(part.values[:, place] for part in parts)])
+        for place in range(len(layout.product.metrics))
+    ]
+    return FleetSamples(
+        owner=np.repeat(np.arange(len(parts)), [len(part.at_us) for part in parts]),
         at_us=at_us,
-        values=_as_stored(np.concatenate([part[1] for part in windows])),
-        health=_as_stored(_healths(catalog, made, at_us)),
-        service_us=labels.service_us,
-        service_component=labels.service_component,
-        failure_us=labels.failure_us,
-        failure_mode=labels.failure_mode,
-        traits=stream.traits,
+        values=side_by_side(columns, rows=len(at_us)),
     )
-    made_us, status, p_fail, life = _forecasts(catalog, made.forecasts)
-    return Track(
-        history=history, made_us=made_us, status=status, p_fail=p_fail, life_hours=life,
-        labels=labels,
-        sensors=tuple(
-            (d.at_us, d.failure_mode)
-            for d in made.detections
-            if d.kind == "sensor" and d.change == "raised"
-        ),
-    )  # fmt: skip
-
-
-def _as_stored(values: FloatArray) -> FloatArray:
-    """Round as the database does: what learned from stored windows must see the same ones here."""
-    return np.asarray(values.astype(np.float32), dtype=np.float64)
-
-
-def _healths(catalog: Catalog, made: Output, at_us: IntArray) -> FloatArray:
-    """Health index of every failure mode at the ends of windows; layout and catalog number modes alike."""
-    out = np.full((len(at_us), len(catalog.modes)), np.nan)
-    rows = np.searchsorted(at_us, [window.at_us for window in made.windows])
-    for row, window in zip(rows.tolist(), made.windows, strict=True):
-        if row < len(at_us) and at_us[row] == window.at_us:
-            out[row] = [np.nan if health is None else health for health in window.health]
-    return out
-
-
-def _forecasts(
-    catalog: Catalog, forecasts: Sequence[Forecast]
-) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-    modes = {name: i for i, name in enumerate(catalog.modes)}
-    made = np.unique(np.array([f.made_us for f in forecasts], dtype=np.int64))
-    status = np.full((len(made), len(modes)), STATUSES.index("no_data"), dtype=np.int64)
-    p_fail = np.full((len(made), len(modes), len(HORIZONS_HOURS)), np.nan)
-    life = np.full((len(made), len(modes), len(LIFE_SHARES)), np.inf)
-    rows = np.searchsorted(made, [f.made_us for f in forecasts])
-    for row, f in zip(rows.tolist(), forecasts, strict=True):
-        mode = modes[f.failure_mode]
-        status[row, mode] = STATUSES.index(f.status)
-        if f.outlook is None:
-            continue
-        o = f.outlook
-        p_fail[row, mode] = (o.p_fail_1d, o.p_fail_7d, o.p_fail_30d)
-        life[row, mode] = [np.inf if q is None else q for q in o.lives]
-    return made, status, p_fail, life

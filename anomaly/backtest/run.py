@@ -1,12 +1,13 @@
-"""Replays a product's devices one after the other. The only part of a backtest that takes long."""
+"""Replays a product's devices, those that share a baseline side by side. The only part of a backtest that takes long."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from anomaly.backtest.replay import STATUSES, Track, replay_stream
+from anomaly.backtest.replay import replay_streams
 from anomaly.backtest.source import Member, Source
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.training.speaker import speak
 from anomaly.yardstick import Yardstick
 
@@ -18,13 +19,16 @@ def replay(source: Source) -> Iterator[Track]:
 
     The tracks keep what is judged; windows are let go, so that the memory does not grow with them.
     """
-    yards: dict[int, Yardstick] = {}
+    groups: dict[int, list[Member]] = {}
     for member in source.members:
-        normal = member.normal
-        yard = yards.setdefault(id(normal), Yardstick(source.layout, normal.baseline))
-        track = replay_stream(source.catalog, yard, member.stream)
-        spoken = speak(source.catalog, track, source.models)
-        yield as_known_then(_light(spoken), member)
+        groups.setdefault(id(member.normal), []).append(member)
+    for members in groups.values():
+        yard = Yardstick(source.layout, members[0].normal.baseline)
+        streams = [member.stream for member in members]
+        tracks = replay_streams(source.catalog, yard, streams)
+        for member, track in zip(members, tracks, strict=True):
+            spoken = speak(source.catalog, track, source.models)
+            yield as_known_then(_light(spoken), member)
 
 
 def as_known_then(track: Track, member: Member) -> Track:

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from anomaly import store
-from anomaly.backtest.replay import Stream, learn_baseline
+from anomaly.backtest.replay import learn_baseline
+from anomaly.backtest.track import Stream
 from anomaly.baseline import Baseline
 from anomaly.evidence import instant
 from anomaly.features import Layout

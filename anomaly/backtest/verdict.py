@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly.backtest.change import Change, policy_of
-from anomaly.backtest.replay import HORIZONS_HOURS, STATUSES, Track
+from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Track
 from anomaly.judge.beside import Course, controls_told
 from anomaly.judge.bootstrap import DRAWS
 from anomaly.judge.controls import Part

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly.backtest.replay import HORIZONS_HOURS
+from anomaly.backtest.track import HORIZONS_HOURS
 from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog, History
 from anomaly.records import FloatArray, IntArray

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from anomaly.backtest.replay import HORIZONS_HOURS, STATUSES, Track
+from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Track
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog
 from anomaly.learn.model import ModeModel

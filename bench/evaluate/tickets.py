@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from anomaly.backtest.replay import STATUSES, Track
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.learn.history import Catalog
 from anomaly.policy import Episode
 from anomaly.runs import STILL_OPEN, Runs

@@ -19,7 +19,7 @@ from anomaly.backtest.replay import (
     Stream,
     Track,
     learn_baseline,
-    replay_stream,
+    replay_streams,
 )
 from anomaly.features import Layout
 from anomaly.judge.alerts import Rule, judge

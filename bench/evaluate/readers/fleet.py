@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from anomaly.backtest.replay import Stream
+from anomaly.backtest.track import Stream
 from anomaly.learn.history import Catalog, History
 from anomaly.records import FloatArray, IntArray, Samples, ServiceEvent
 from core.product import Product

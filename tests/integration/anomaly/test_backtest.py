@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from anomaly import store
 from anomaly.backtest.commands import backtest
-from anomaly.backtest.replay import STATUSES, Track
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.backtest.run import replay
 from anomaly.backtest.source import open_source
 from anomaly.evidence import instant

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from anomaly.backtest import replay
-from anomaly.backtest.replay import STATUSES, Stream, learn_baseline, replay_stream
+from anomaly.backtest.replay import learn_baseline, replay_streams
+from anomaly.backtest.track import STATUSES, Stream, Track
 from anomaly.learn.history import Catalog
 from anomaly.records import Samples, ServiceEvent
 from anomaly.scorer import advance
@@ -48,7 +49,7 @@ def test_a_replay_in_pieces_says_what_the_scorer_says_in_one_go(
     whole = one.samples(0, one.until_us + 1)
 
     live = advance(yard, state, whole, through_us=one.until_us)
-    track = replay_stream(CATALOG, yard, one)
+    track = replayed(, yard, one)
 
     said = [f for f in live.forecasts if f.failure_mode == "bearing_wear"]
     place = CATALOG.modes.index("bearing_wear")
@@ -72,7 +73,7 @@ def test_a_reported_fault_is_the_failure_and_the_finding_the_new_beginning(yard:
         found_us=found_us,
     )  # fmt: skip
 
-    track = replay_stream(CATALOG, yard, replace(stream(51, wear=FAILS), findings=(finding,)))
+    track = replayed(, yard, replace(stream(51, wear=FAILS), findings=(finding,)))
 
     history = track.history
     assert history.failure_us == pytest.approx([START_US + 30 * DAY_US], abs=DAY_US / 100)
@@ -83,7 +84,7 @@ def test_a_reported_fault_is_the_failure_and_the_finding_the_new_beginning(yard:
 def test_every_window_in_which_a_device_ran_has_the_means_of_all_metrics(yard: Yardstick) -> None:
     one = stream(52)
 
-    history = replay_stream(CATALOG, yard, one).history
+    history = replayed(, yard, one).history
 
     samples = one.samples(0, one.until_us + 1)
     row = len(history.at_us) // 2

@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 
 from anomaly.backtest.change import Change
-from anomaly.backtest.replay import STATUSES, Stream, Track
+from anomaly.backtest.track import STATUSES, Stream, Track
 from anomaly.backtest.run import as_known_then
 from anomaly.backtest.source import KnownBaseline, Member
 from anomaly.backtest.verdict import Question, answer

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomaly.backtest.replay import STATUSES, Track
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.learn.labels import labels_of
 from anomaly.records import LIFE_SHARES
 from anomaly.training.slices import cut

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from anomaly.backtest.replay import STATUSES, Track
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import labels_of
 from bench.evaluate.tickets import runs_of_mode, tickets_of

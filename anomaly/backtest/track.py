@@ -1,0 +1,44 @@
+"""What a replay takes and gives: a device's stream, and what the scorer made of it. Pure records."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from anomaly.learn.history import History
+from anomaly.learn.labels import Labels
+from anomaly.records import FloatArray, IntArray, Samples, ServiceEvent
+
+HORIZONS_HOURS = (24.0, 168.0, 720.0)
+STATUSES = ("learning", "ok", "declining", "failed", "no_data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One device's stored stream and what is known of it besides."""
+
+    device: str
+    begins_us: int
+    """When its life began."""
+    first_us: int
+    until_us: int
+    samples: Callable[[int, int], Samples]
+    """From and until, microseconds since 1970, the second excluded."""
+    findings: Sequence[ServiceEvent] = ()
+    traits: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """What the scorer made of one device."""
+
+    history: History
+    made_us: IntArray
+    """Instants of forecasts; shape (n,)."""
+    status: IntArray
+    """Place in `STATUSES`; (n, modes)."""
+    p_fail: FloatArray
+    """Within each of `HORIZONS_HOURS`, NaN where nothing is claimed; (n, modes, 3)."""
+    life_hours: FloatArray
+    """Quantiles of remaining life at `LIFE_SHARES`, inf beyond any horizon; (n, modes, 5)."""
+    labels: Labels
+    sensors: tuple[tuple[int, str], ...]
+    """Instants at which a sensor was reported as bad, and its metric."""
