@@ -6,6 +6,8 @@ squares fit with a normal posterior, so the time at which degradation reaches 1 
 in closed form; the laws are mixed by how well they explain the path.
 """
 
+from functools import cache
+
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
@@ -26,6 +28,7 @@ HORIZON_HOURS = 24.0 * 365 * 3
 _HOURS = np.concatenate([[0.0], np.geomspace(1e-3, HORIZON_HOURS, 180)])
 
 
+@cache
 def base_outlook(failures_per_year: float) -> Outlook:
     """Chance of failure of a device that shows no sign."""
     rate = failures_per_year / 365.25

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
 
@@ -67,7 +66,7 @@ def take_window(run: Run, windows: Windows, row: int, *, seen: Seen, at_us: int)
     for mode, places in zip(yard.layout.product.failure_modes, yard.evidence_places, strict=True):
         size = degradation.get(mode.name, 0.0)
         state.modes[mode.name].trace = size or traces.get(mode.name, 0.0)
-        state.modes[mode.name].score = max((told[p] or 0.0 for p in places), default=0.0)
+        state.modes[mode.name].score = max([told[p] or 0.0 for p in places], default=0.0)
         noted.append(_note_mode(run, mode, size, at_us))
     run.output.windows.append(
         Scored(
@@ -76,8 +75,8 @@ def take_window(run: Run, windows: Windows, row: int, *, seen: Seen, at_us: int)
             expected=tuple(state.expected),
             spread=tuple(yard.sigma_listed or state.spread),
             score=tuple(told),
-            health=tuple(health for health, _ in noted),
-            wear_score=tuple(score for _, score in noted),
+            health=tuple([health for health, _ in noted]),
+            wear_score=tuple([score for _, score in noted]),
         )
     )
     _note_sensors(run, seen, row, at_us=at_us)
@@ -214,4 +213,4 @@ def _suspected(yard: Yardstick, seen: Seen, row: int, place: int) -> BadSensor:
 
 def listed(values: FloatArray) -> list[float | None]:
     """Values for JSON: None where there is none."""
-    return [None if isnan(v) else v for v in values.tolist()]
+    return [None if v != v else v for v in values.tolist()]  # noqa: PLR0124 - NaN, without a call

@@ -25,7 +25,7 @@ from firmware_sim.water_pump import WATER_PUMP
 
 STEP_S = 300
 _YEAR_S = 365.25 * DAY_S
-_HEALTHY_SHARE = 0.25
+HEALTHY_SHARE = 0.25
 _AGE_YEARS_MAX = 3.0
 _LIFE_YEARS = (3.0, 8.0)
 """Scale of the lives of a kind of part, between these."""
@@ -33,9 +33,7 @@ _LIFE_SHAPE = (1.8, 4.0)
 _SUDDEN_YEARS = 60.0
 _WARNING_DAYS = (30.0, 75.0)
 """Median time between the first sign of a kind of part and its failure, between these."""
-_WARNING_SPREAD = 0.45
-_WARNING_DAYS_LIMITS = (9.0, 200.0)
-_SHAPE_SPREAD, _STRENGTH_SPREAD = 0.15, 0.08
+_WARNING_DAYS_MAX = 200.0
 _REPAIR_DAYS = (0.5, 5.0)
 _SENSOR_FAULTS_PER_YEAR = 0.12
 _SENSOR_SHARES: Mapping[SensorFaultKind, float] = {
@@ -45,6 +43,16 @@ _LOTS = ("A1", "A2", "B1", "B2", "C1")
 _FIRMWARE = ("4.1.0", "4.2.1", "4.3.0")
 _CITIES = 12
 MODELS = {model.name: model for model in (HEAT_PUMP, WATER_PUMP)}
+
+
+class Spread:
+    """How much parts of one kind differ: standard deviations of logarithms."""
+
+    WARNING = 0.45
+    """Of the time between the first sign and the failure."""
+    WARNING_DAYS_MIN = 9.0
+    SHAPE = 0.15
+    STRENGTH = 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,18 @@ class LongUnit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """How a kind of part lives."""
+
+    mode: Mode
+    life_years: float
+    """Scale of the Weibull distribution of its lives."""
+    life_shape: float
+    warning_days: float
+    """Median time between the first sign and the failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LongRun:
     seed: int
     start_s: int
@@ -69,6 +89,8 @@ class LongRun:
     """`machines[i]` belongs to `units[i]`; its failures and sensor faults are the truth."""
     models: Mapping[str, Model]
     """The products as this seed has drawn them."""
+    habits: Mapping[str, tuple[Habit, ...]]
+    """How each kind of part of each product lives."""
 
 
 def make_long_run(
@@ -115,18 +137,8 @@ def make_long_run(
         )
     return LongRun(
         seed=seed, start_s=start_s, end_s=end_s, units=tuple(units), machines=tuple(machines),
-        models=models,
+        models=models, habits=habits,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Habit:
-    """How a kind of part lives."""
-
-    mode: Mode
-    life_years: float
-    life_shape: float
-    warning_days: float
 
 
 def _draw_model(model: Model, seed: int) -> Model:
@@ -151,10 +163,10 @@ def _draw_meter(meter: Meter, rng: np.random.Generator) -> Meter:
     )  # fmt: skip
 
 
-def _draw_habits(model: Model, seed: int) -> tuple[_Habit, ...]:
+def _draw_habits(model: Model, seed: int) -> tuple[Habit, ...]:
     rng = np.random.default_rng([seed, 13, key_of(model.name)])
     return tuple(
-        _Habit(
+        Habit(
             mode=mode,
             life_years=float(rng.uniform(*_LIFE_YEARS))
             if mode.kind == "gradual"
@@ -177,12 +189,12 @@ def _draw_unit(
         firmware=_FIRMWARE[int(rng.integers(len(_FIRMWARE)))],
         site=f"city-{int(rng.integers(_CITIES)):02d}",
         delivered_s=start_s - int(rng.uniform(0, _AGE_YEARS_MAX) * _YEAR_S),
-        is_healthy=bool(rng.random() < _HEALTHY_SHARE),
+        is_healthy=bool(rng.random() < HEALTHY_SHARE),
     )
 
 
 def _lives(
-    habits: Sequence[_Habit],
+    habits: Sequence[Habit],
     unit: LongUnit,
     place: int,
     rng: np.random.Generator,
@@ -196,8 +208,8 @@ def _lives(
             life_s = habit.life_years * _YEAR_S * float(rng.weibull(habit.life_shape))
             fails_s = new_s + int(max(life_s, 40 * DAY_S))
             median = habit.warning_days * DAY_S
-            warning = median * float(np.exp(_WARNING_SPREAD * rng.standard_normal()))
-            low_s, high_s = (days * DAY_S for days in _WARNING_DAYS_LIMITS)
+            warning = median * float(np.exp(Spread.WARNING * rng.standard_normal()))
+            low_s, high_s = (days * DAY_S for days in (Spread.WARNING_DAYS_MIN, _WARNING_DAYS_MAX))
             onset_s = max(fails_s - int(min(max(warning, low_s), high_s)), new_s + DAY_S)
             repaired_s = fails_s + int(rng.uniform(*_REPAIR_DAYS) * DAY_S)
             if onset_s >= end_s:
@@ -209,8 +221,8 @@ def _lives(
                     onset_s=onset_s if habit.mode.kind == "gradual" else fails_s,
                     fails_s=fails_s,
                     repaired_s=repaired_s,
-                    shape=float(np.exp(_SHAPE_SPREAD * rng.standard_normal())),
-                    strength=float(np.exp(_STRENGTH_SPREAD * rng.standard_normal())),
+                    shape=float(np.exp(Spread.SHAPE * rng.standard_normal())),
+                    strength=float(np.exp(Spread.STRENGTH * rng.standard_normal())),
                 )
             )
             new_s = repaired_s

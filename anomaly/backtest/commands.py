@@ -11,9 +11,9 @@ from rich.progress import Progress
 
 from anomaly import store
 from anomaly.backtest.change import Change, parse_changes
-from anomaly.backtest.track import Track
 from anomaly.backtest.run import replay
 from anomaly.backtest.source import Source, open_source
+from anomaly.backtest.track import Track
 from anomaly.backtest.verdict import Question, answer
 from anomaly.backtest.words import as_object, lines, rows_of
 from anomaly.evidence import instant

@@ -5,7 +5,7 @@ baseline earlier than it would have been known. Devices that share a baseline ar
 (`anomaly.fleet_scorer`), as they are live, which gives for each of them what it gives for it alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -54,29 +54,48 @@ def learn_baseline(layout: Layout, streams: Sequence[Stream]) -> Baseline | None
 
 
 def replay_streams(
-    catalog: Catalog, yard: Yardstick, streams: Sequence[Stream]
+    catalog: Catalog,
+    yard: Yardstick,
+    streams: Sequence[Stream],
+    *,
+    tick: Callable[[float], None] | None = None,
 ) -> Iterator[Track]:
-    """Score devices from their first samples to their last; their tracks come in the same order."""
+    """Score devices from their first samples to their last; their tracks come in the same order.
+
+    `tick` is told now and then which share of all the work has been done since it was told before.
+    """
     for start in range(0, len(streams), DEVICES_TOGETHER):
-        yield from _replay_group(catalog, yard, streams[start : start + DEVICES_TOGETHER])
+        group = streams[start : start + DEVICES_TOGETHER]
+        share = len(group) / len(streams)
+
+        def done(part: float, share: float = share) -> None:
+            if tick is not None:
+                tick(part * share)
+
+        yield from _replay_group(catalog, yard, group, done)
 
 
-def _replay_group(catalog: Catalog, yard: Yardstick, streams: Sequence[Stream]) -> list[Track]:
+def _replay_group(
+    catalog: Catalog, yard: Yardstick, streams: Sequence[Stream], done: Callable[[float], None]
+) -> list[Track]:
     tape = Tape(catalog, yard.layout, streams)
     if yard.baseline is None:
         for place, stream in enumerate(streams):
             _follow(yard, tape, place, stream)
+            done(1 / len(streams))
         return tape.tracks()
+    first, last = min(s.first_us for s in streams), max(s.until_us for s in streams)
     paths = Paths(
         every_us=yard.forecast_every_us,
         devices=len(streams),
         modes=len(yard.layout.modes),
-        from_us=min(stream.first_us for stream in streams),
-        until_us=max(stream.until_us for stream in streams),
+        from_us=first,
+        until_us=last,
     )
-    crowd = _learn(yard, tape, paths, streams)
-    for _ in crowd.advance():
-        pass
+    before = first
+    for at_us in _learn(yard, tape, paths, streams).advance():
+        done((at_us - before) / (last - first))
+        before = at_us
     return tape.tracks()
 
 
@@ -166,7 +185,7 @@ class _Crowd:
             if at > block.until_us:
                 block = self._read(at, until, piece)
             self._score(able, through, block)
-            yield at
+            yield min(at, int(until.max()))
 
     def _piece_us(self) -> int:
         window = self.yard.layout.window_us
@@ -185,7 +204,9 @@ class _Crowd:
             stream.samples(from_us, through_us + 1)
             for stream, from_us, through_us in zip(self.streams, first, ends, strict=True)
         ]
-        return _Block(from_us=min(first), until_us=until_us, samples=_joined(self.yard.layout, parts))
+        return _Block(
+            from_us=min(first), until_us=until_us, samples=_joined(self.yard.layout, parts)
+        )
 
     def _score(self, able: IntArray, through: IntArray, block: "_Block") -> None:
         states = self.states.of(able.tolist())

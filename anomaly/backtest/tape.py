@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -68,19 +69,20 @@ class Tape:
     def tracks(self) -> list[Track]:
         """Return what there is of each device."""
         width = len(self.catalog.modes)
-        none = np.empty((0, len(self.catalog.metrics)), np.float32), np.empty((0, width))
-        windows = _by_owner(self._windows, none, number=len(self.streams))
-        shape = (0, width, len(HORIZONS_HOURS)), (0, width, len(LIFE_SHARES))
-        none = np.empty((0, width), np.int64), np.empty(shape[0]), np.empty(shape[1])
-        said = _by_owner(self._forecasts, none, number=len(self.streams))
+        seen = np.empty((0, len(self.catalog.metrics)), np.float32), np.empty((0, width))
+        windows = _by_owner(self._windows, seen, number=len(self.streams))
+        told = (
+            np.empty((0, width), np.int64),
+            np.empty((0, width, len(HORIZONS_HOURS))),
+            np.empty((0, width, len(LIFE_SHARES))),
+        )
+        said = _by_owner(self._forecasts, told, number=len(self.streams))
         return [self._track(n, windows[n], said[n]) for n in range(len(self.streams))]
 
     def _add_rows(self, rows: WindowRows, places: IntArray) -> None:
         if len(rows.at_us):
             columns = self._values(rows.measured), rows.health.astype(np.float32)
-            self._windows.append(
-                _Rows(owner=places[rows.owner], at_us=rows.at_us, columns=columns)
-            )
+            self._windows.append(_Rows(owner=places[rows.owner], at_us=rows.at_us, columns=columns))
 
     def _add_windows(self, place: int, windows: Sequence[Scored]) -> None:
         if windows:
@@ -107,9 +109,7 @@ class Tape:
             np.broadcast_to(chance, (number, width, 3)),
             np.broadcast_to(np.inf, (number, width, len(LIFE_SHARES))),
         )
-        self._forecasts.append(
-            _Rows(owner=places[quiet.owner], at_us=quiet.at_us, columns=columns)
-        )
+        self._forecasts.append(_Rows(owner=places[quiet.owner], at_us=quiet.at_us, columns=columns))
 
     def _add_forecasts(self, place: int, forecasts: Sequence[Forecast]) -> None:
         if not forecasts:
@@ -148,9 +148,15 @@ class Tape:
             failure_mode=labels.failure_mode,
             traits=stream.traits,
         )
+        modes, components = self.catalog.modes, self.catalog.components
+        faults = self._faults.get(place, [])
         return Track(
             history=history, made_us=said.at_us, status=said.columns[0], p_fail=said.columns[1],
             life_hours=said.columns[2], labels=labels, sensors=tuple(self._sensors.get(place, ())),
+            faults=tuple((fault.at_us, modes.index(fault.failure_mode)) for fault in faults),
+            components=tuple(
+                components.index(mode.component) for mode in self.catalog.product.failure_modes
+            ),
         )  # fmt: skip
 
 
@@ -178,7 +184,7 @@ def _by_owner(
             at_us=at_us[first:last],
             columns=tuple(column[first:last] for column in columns),
         )
-        for first, last in zip(borders[:-1], borders[1:], strict=True)
+        for first, last in pairwise(borders)
     ]
 
 
@@ -188,7 +194,9 @@ class Paths:
     Forecasts are made on a grid of instants, so a path has a place for each of them.
     """
 
-    def __init__(self, *, every_us: int, devices: int, modes: int, from_us: int, until_us: int):
+    def __init__(
+        self, *, every_us: int, devices: int, modes: int, from_us: int, until_us: int
+    ) -> None:
         self._every_us = every_us
         self._first = from_us // every_us
         places = until_us // every_us - self._first + 1

@@ -42,3 +42,7 @@ class Track:
     labels: Labels
     sensors: tuple[tuple[int, str], ...]
     """Instants at which a sensor was reported as bad, and its metric."""
+    faults: tuple[tuple[int, int], ...] = ()
+    """Instants at which the device reported a failure of its own, and the failure mode's place; oldest first."""
+    components: tuple[int, ...] = ()
+    """Place of each failure mode's component in the catalog."""

@@ -40,6 +40,9 @@ class Question:
     seeds: tuple[int, ...] = (0,)
     """Of the draws of devices (the first) and of the control that alarms at random (one each)."""
     change: Change | None = None
+    horizons_hours: tuple[float, ...] = HORIZONS_HOURS
+    """P(failure within h) is judged for these h, and for the time that the scheduler needs."""
+    has_controls: bool = True
     draws: int = DRAWS
     """Of devices, behind each interval."""
 
@@ -90,7 +93,9 @@ def answer(catalog: Catalog, tracks: Sequence[Track], question: Question) -> Ans
     told = [_told(ground, mode, said[mode], policy) for mode, policy in policies.items()]
     before = {mode: _said(catalog, tracks, mode, question, is_past=True) for mode in policies}
     beside = [
-        _controls(ground, one, before[one.mode], policies[one.mode], question.seeds) for one in told
+        _controls(ground, one, before[one.mode], policies[one.mode], question.seeds)
+        for one in told
+        if question.has_controls
     ]
     names = list(beside[0]) if beside else []
     change = question.change
@@ -120,17 +125,17 @@ def _said(
     """Collect what was said about one failure mode in the judged time, or before it."""
     place = catalog.modes.index(mode)
     hours = decision_hours(catalog.product.failure_mode(mode))
-    horizons = (hours, *(h for h in HORIZONS_HOURS if h != hours))
+    horizons = (hours, *(h for h in question.horizons_hours if h != hours))
     at, probability, life, counts = [], [], [], []
     for track in tracks:
         is_later = track.made_us > question.from_us
         chosen = ~is_later if is_past else is_later & (track.made_us <= question.until_us)
-        p_fail = track.p_fail[chosen, place]
+        p_fail, claims = track.p_fail[chosen, place], np.isin(track.status[chosen, place], _CLAIMS)
         chance = np.column_stack([chance_within(p_fail, h) for h in horizons])
-        chance[~np.isin(track.status[chosen, place], _CLAIMS)] = np.nan
+        chance[~claims] = np.nan
         at.append(track.made_us[chosen])
         probability.append(chance)
-        life.append(track.life_hours[chosen, place])
+        life.append(np.where(claims[:, None], track.life_hours[chosen, place], np.inf))
         counts.append(int(chosen.sum()))
     return _Said(
         device=np.repeat(np.arange(len(tracks)), counts),

@@ -1,15 +1,15 @@
 """Streams of a simulated fleet's years, and the truth about them, for `forecare evaluate fleet`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 import msgspec
 import numpy as np
 
-from anomaly.backtest.track import Stream
-from anomaly.learn.history import Catalog, History
+from anomaly.backtest.track import Stream, Track
+from anomaly.learn.history import Catalog
 from anomaly.records import FloatArray, IntArray, Samples, ServiceEvent
 from core.product import Product
 from firmware_sim.long_run import STEP_S, LongRun, LongUnit
@@ -55,19 +55,16 @@ def streams_of(run: LongRun, product: Product) -> list[tuple[Stream, Truth]]:
     return found
 
 
-def wear_history(catalog: Catalog, history: History, truth: Truth) -> History:
-    """Return the same history with the true wear in the place of all that was measured.
-
-    It is what the best possible forecaster would know: the state of every part, not its future.
-    """
-    wear = np.stack([truth.wear(mode, history.at_us) for mode in catalog.modes], axis=1)
-    return History(
-        device=history.device, begins_us=history.begins_us, until_us=history.until_us,
-        at_us=history.at_us, values=np.full((len(wear), len(catalog.metrics)), np.nan),
-        health=1 - wear, service_us=history.service_us,
-        service_component=history.service_component, failure_us=history.failure_us,
-        failure_mode=history.failure_mode, traits=history.traits,
-    )  # fmt: skip
+def with_truth(catalog: Catalog, track: Track, truth: Truth) -> Track:
+    """Put the simulator's failures in the place of those that were reported."""
+    failures = [
+        (failure.fails_s * _US, catalog.modes.index(failure.mode))
+        for failure in truth.machine.failures
+        if failure.fails_s * _US <= track.history.until_us
+    ]
+    columns = np.array(sorted(failures), dtype=np.int64).reshape(-1, 2)
+    history = replace(track.history, failure_us=columns[:, 0], failure_mode=columns[:, 1])
+    return replace(track, history=history)
 
 
 def _samples(

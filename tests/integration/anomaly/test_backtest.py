@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from anomaly import store
 from anomaly.backtest.commands import backtest
-from anomaly.backtest.track import STATUSES, Track
 from anomaly.backtest.run import replay
 from anomaly.backtest.source import open_source
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.evidence import instant
 from core.clock import wall_now
 from core.errors import InvalidError, NotFoundError

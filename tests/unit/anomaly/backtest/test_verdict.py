@@ -6,9 +6,9 @@ import numpy as np
 import orjson
 
 from anomaly.backtest.change import Change
-from anomaly.backtest.track import STATUSES, Stream, Track
 from anomaly.backtest.run import as_known_then
 from anomaly.backtest.source import KnownBaseline, Member
+from anomaly.backtest.track import STATUSES, Stream, Track
 from anomaly.backtest.verdict import Question, answer
 from anomaly.backtest.words import as_object, lines, rows_of
 from anomaly.learn.history import Catalog, History

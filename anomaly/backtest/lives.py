@@ -1,0 +1,74 @@
+"""Corrects the remaining lives of replayed devices, as live scoring does, by failures that came before. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+
+from anomaly.backtest.track import STATUSES, Track
+from anomaly.lives import LOOK_BACK_DAYS, Correction, Miss, corrected, learn_correction
+from anomaly.records import IntArray
+from core.units import US
+
+LEARN_EVERY = timedelta(days=7)
+_DECLINING = STATUSES.index("declining")
+_US_PER_HOUR = 3.6e9
+
+
+def corrections_of(tracks: Sequence[Track]) -> list[Correction]:
+    """Learn anew once a week, from the failures that the devices themselves had reported by then."""
+    misses = sorted(
+        ((at_us, _miss(track, at_us, mode)) for track in tracks for at_us, mode in track.faults),
+        key=lambda pair: pair[0],
+    )
+    every = LEARN_EVERY // US
+    found = [learn_correction([], from_us=0)]
+    known = 0
+    for number, (at_us, _) in enumerate(misses, start=1):
+        week = -(-at_us // every)
+        is_last = number == len(misses) or -(-misses[number][0] // every) > week
+        if is_last and number > known:
+            past = [miss for _, miss in misses[:number]]
+            found.append(learn_correction(past, from_us=week * every))
+            known = number
+    return found
+
+
+def with_lives(track: Track, corrections: Sequence[Correction]) -> Track:
+    """Return a track with its lives corrected by what was known at each forecast.
+
+    Parameters
+    ----------
+    corrections : sequence of Correction
+        The oldest first; before the first one nothing had been learned.
+    """
+    chain = [learn_correction([], from_us=0), *corrections]
+    begins = np.array([one.from_us for one in chain], dtype=np.int64)
+    newest = np.maximum(np.searchsorted(begins, track.made_us) - 1, 0)
+    life = track.life_hours.copy()
+    for number in np.unique(newest).tolist():
+        rows = newest == number
+        own = life[rows]
+        life[rows] = corrected(chain[number], own.reshape(-1, own.shape[-1])).reshape(own.shape)
+    return replace(track, life_hours=life)
+
+
+def _miss(track: Track, at_us: int, mode: int) -> Miss:
+    """What was said about a part before it failed, since the part before it failed or was replaced."""
+    begin = at_us - LOOK_BACK_DAYS * 86_400_000_000
+    begin = max([begin, *_before(track, at_us, mode)])
+    rows = (track.made_us > begin) & (track.made_us < at_us)
+    rows &= (track.status[:, mode] == _DECLINING) & np.isfinite(track.life_hours[:, mode, 2])
+    left = (at_us - track.made_us[rows]) / _US_PER_HOUR
+    return Miss(said_hours=track.life_hours[rows, mode], left_hours=left)
+
+
+def _before(track: Track, at_us: int, mode: int) -> list[int]:
+    failures = [at for at, place in track.faults if place == mode and at < at_us]
+    return [*failures, *_replaced(track, mode, at_us).tolist()]
+
+
+def _replaced(track: Track, mode: int, at_us: int) -> IntArray:
+    services = track.history.service_us[track.history.service_component == track.components[mode]]
+    return np.asarray(services[services < at_us])

@@ -1,0 +1,163 @@
+"""How far off the first layer's forecasts of remaining life were, and what that says about new ones. Pure.
+
+The laws of wear say how quickly this part wears if it goes on by one of them and fails at the level that the sheet
+gives. Real parts fail at other levels, so the intervals that the laws give are too narrow. By how much is
+learned from failures that really happened: a forecast made before a failure is off by
+
+    score = log(true life / median said) / log(end of the 90 % interval said / median said),
+
+the end being the one on the same side. Quantiles of the scores of all failure modes of a product, near the same
+predicted life, take the place of the laws' own. A widened law counts as a few failures besides, so
+that there is an answer before anything has failed, and one failure does not decide.
+
+References
+----------
+Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World. doi:10.1007/b106715
+Guan (2023), Localized conformal prediction. Biometrika 110(1). doi:10.1093/biomet/asac040
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from scipy.special import ndtri
+
+from anomaly.forecaster import HORIZON_HOURS
+from anomaly.records import LIFE_SHARES, BoolArray, FloatArray, IntArray
+
+_MIDDLES = np.log([24.0, 96.0, 168.0, 336.0, 720.0, 1440.0, 2880.0])
+"""Predicted lives, log hours, for which quantiles are kept; between them they go over into each other."""
+_NEAR = 0.5
+"""A forecast counts for those whose predicted life is about a factor exp(0.5) away or nearer."""
+_WIDER = 1.4
+"""The laws' intervals hold in 80 and 90 % when they are wider by this: before failures are known."""
+_LAW_FAILURES = 5.0
+"""The widened laws count as so many failures."""
+_HALF_MIN, _HALF_MAX = 0.2, 3.0
+"""Half of an interval, log: neither a certainty nor an ignorance that no path can bear out."""
+_HOURS_MIN = 0.5
+ROWS_MAX = 40
+"""Forecasts before one failure that are looked at, evenly chosen; their weight is that of all."""
+FAILURES_MAX = 400
+"""Newest failures of a product that are looked at."""
+LOOK_BACK_DAYS = 200
+"""Forecasts earlier before a failure than this are not looked at."""
+
+_shares = np.array(LIFE_SHARES)
+_law_scores = _WIDER * ndtri((np.arange(60) + 0.5) / 60) / float(ndtri(LIFE_SHARES[-1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """What was said before one failure, and how long it really took."""
+
+    said_hours: FloatArray
+    """Quantiles of remaining life at `LIFE_SHARES`, as the laws of wear had them; (n, 5)."""
+    left_hours: FloatArray
+    """True remaining life, above 0; (n,)."""
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What takes the place of the laws' own quantiles."""
+
+    from_us: int
+    """It holds for forecasts that are made later than this, event time: all failures behind it happened before."""
+    failures: int
+    """That it was learned from."""
+    scores: tuple[tuple[float, ...], ...]
+    """Quantiles of the scores at `LIFE_SHARES`; one row per predicted life."""
+
+
+def learn_correction(misses: Sequence[Miss], *, from_us: int) -> Correction:
+    """Learn by how much to correct.
+
+    Parameters
+    ----------
+    misses : sequence of Miss
+        Of failures that happened until `from_us`, the oldest first.
+    from_us : int
+    """
+    chosen = [_thinned(miss) for miss in misses[-FAILURES_MAX:] if len(miss.left_hours)]
+    owner = np.repeat(np.arange(len(chosen)), [len(one.left_hours) for one, _ in chosen])
+    weight = np.concatenate([np.empty(0), *(np.full(len(o.left_hours), w) for o, w in chosen)])
+    said = np.concatenate([np.empty((0, len(LIFE_SHARES))), *(o.said_hours for o, _ in chosen)])
+    left = np.concatenate([np.empty(0), *(one.left_hours for one, _ in chosen)])
+    middle = _log(said[:, 2])
+    scores = _scores(said, left)
+    rows = [
+        _quantiles(scores, weight * np.exp(-0.5 * ((middle - at) / _NEAR) ** 2), owner)
+        for at in _MIDDLES
+    ]
+    return Correction(from_us=from_us, failures=len(chosen), scores=tuple(rows))
+
+
+def corrected(correction: Correction, said_hours: FloatArray) -> FloatArray:
+    """Correct quantiles of remaining life; those of parts that have failed or are well stay as they are.
+
+    Parameters
+    ----------
+    said_hours : ndarray, shape (n, 5)
+        At `LIFE_SHARES`, infinite where beyond any horizon.
+
+    Returns
+    -------
+    ndarray, shape (n, 5)
+        In order, at least 0, infinite beyond `HORIZON_HOURS`.
+    """
+    is_open = is_corrected(said_hours)
+    said = said_hours[is_open]
+    middle = _log(said[:, 2])
+    table = np.array(correction.scores)
+    score = np.stack([np.interp(middle, _MIDDLES, column) for column in table.T], axis=1)
+    low, high = _halves(said)
+    hours = np.exp(
+        middle[:, None] + np.where(score < 0, score * low[:, None], score * high[:, None])
+    )
+    found = said_hours.copy()
+    found[is_open] = np.where(hours > HORIZON_HOURS, np.inf, hours)
+    return found
+
+
+def is_corrected(said_hours: FloatArray) -> BoolArray:
+    """Tell which forecasts say something about a life that ends in sight; (n,)."""
+    return np.asarray(np.isfinite(said_hours[:, 2]) & (said_hours[:, 2] > 0))
+
+
+def _thinned(miss: Miss) -> tuple[Miss, float]:
+    number = len(miss.left_hours)
+    rows = np.unique(np.linspace(0, number - 1, min(number, ROWS_MAX)).round().astype(np.int64))
+    kept = Miss(said_hours=miss.said_hours[rows], left_hours=miss.left_hours[rows])
+    return kept, number / len(rows)
+
+
+def _quantiles(scores: FloatArray, weight: FloatArray, owner: IntArray) -> tuple[float, ...]:
+    """Quantiles of weighted scores, the widened laws' among them."""
+    law = np.full(len(_law_scores), _LAW_FAILURES / len(_law_scores))
+    own = np.bincount(owner, weights=weight) if len(owner) else np.zeros(1)
+    if own.sum() > 0:
+        # So many failures, each counting the same, would say as much.
+        failures = own.sum() ** 2 / (own**2).sum()
+        law *= own.sum() / failures
+    values, mass = np.concatenate([scores, _law_scores]), np.concatenate([weight, law])
+    order = np.argsort(values, kind="stable")
+    passed = np.cumsum(mass[order])
+    place = np.searchsorted(passed, _shares * passed[-1])
+    return tuple(values[order][np.minimum(place, len(values) - 1)].tolist())
+
+
+def _scores(said: FloatArray, left: FloatArray) -> FloatArray:
+    off = _log(left) - _log(said[:, 2])
+    low, high = _halves(said)
+    return np.asarray(np.where(off < 0, off / low, off / high))
+
+
+def _halves(said: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper half of the 90 % interval, log."""
+    middle = _log(said[:, 2])
+    low, high = middle - _log(said[:, 0]), _log(said[:, -1]) - middle
+    return np.clip(low, _HALF_MIN, _HALF_MAX), np.clip(high, _HALF_MIN, _HALF_MAX)
+
+
+def _log(hours: FloatArray) -> FloatArray:
+    return np.asarray(np.log(np.clip(hours, _HOURS_MIN, 1e9)))
