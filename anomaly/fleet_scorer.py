@@ -87,6 +87,8 @@ class Survey:
         Each stream is complete up to here; not before its state's.
     services : mapping
         By place, all findings that are known of a device.
+    is_worded : bool
+        Whether forecasts carry evidence; a replay that is only counted needs none.
     """
 
     yard: Yardstick
@@ -94,6 +96,7 @@ class Survey:
     samples: FleetSamples
     through_us: IntArray
     services: Mapping[int, Sequence[ServiceEvent]] = field(default_factory=dict)
+    is_worded: bool = True
 
     @cached_property
     def whole_us(self) -> IntArray:
@@ -256,7 +259,7 @@ def _tell(survey: Survey, place: int, paths: Mapping[str, Path]) -> tuple[Output
     elif place not in survey.with_turns:
         seen = survey.seen.of(place)
         state.detector = survey.following.detector.of(np.array([place]))
-    run = Run(yard=survey.yard, state=state, output=Output())
+    run = Run(yard=survey.yard, state=state, output=Output(), is_worded=survey.is_worded)
     walk(
         run,
         survey.samples.of(place),

@@ -47,6 +47,8 @@ class Run:
     yard: Yardstick
     state: DeviceState
     output: Output
+    is_worded: bool = True
+    """Whether forecasts carry evidence; a replay that is only counted needs none."""
 
 
 def take_window(run: Run, windows: Windows, row: int, *, seen: Seen, at_us: int) -> None:

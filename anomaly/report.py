@@ -34,7 +34,10 @@ _FOLLOW_NOISE = 0.05
 _US_PER_HOUR = 3.6e9
 
 
-def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us: int) -> Forecast:
+def forecast_mode(
+    yard: Yardstick, state: DeviceState, mode: FailureMode, at_us: int, *, is_worded: bool = True
+) -> Forecast:
+    """Say what is to be expected of a failure mode; without evidence where nobody will read it."""
     own = state.modes[mode.name]
     base = base_outlook(FAILURES_PER_YEAR)
     status: Status
@@ -61,7 +64,7 @@ def forecast_mode(yard: Yardstick, state: DeviceState, mode: FailureMode, at_us:
         status=status,
         health_index=None if status == "learning" else health_index(own),
         outlook=outlook,
-        evidence=mode_evidence(yard, state, mode),
+        evidence=mode_evidence(yard, state, mode) if is_worded else Evidence(),
     )
 
 

@@ -311,7 +311,8 @@ def _take_fault(run: Run, code: int, at_us: int) -> None:
         own.since_us = own.since_us or at_us
         detect(run, mode, "reported_fault", "raised" if reported else "cleared", at_us)
         if reported:
-            run.output.forecasts.append(forecast_mode(run.yard, run.state, mode, at_us))
+            forecast = forecast_mode(run.yard, run.state, mode, at_us, is_worded=run.is_worded)
+            run.output.forecasts.append(forecast)
 
 
 def _take_service(run: Run, service: ServiceEvent, at_us: int) -> None:
@@ -371,6 +372,8 @@ def _make_forecasts(run: Run, at_us: int) -> None:
             own.path.append(size)
             del own.path_us[:-PATH_MAX], own.path[:-PATH_MAX]
         sizes.append(size)
-        run.output.forecasts.append(forecast_mode(yard, state, mode, at_us))
+        run.output.forecasts.append(
+            forecast_mode(yard, state, mode, at_us, is_worded=run.is_worded)
+        )
     if any(size is not None for size in sizes):
         run.output.traces.append(Trace(at_us=at_us, sizes=tuple(sizes)))

@@ -217,6 +217,7 @@ class _Crowd:
             states=states,
             samples=block.of(able, first, through[able]),
             through_us=through[able],
+            is_worded=False,
             services={
                 place: self.streams[device].findings
                 for place, device in enumerate(able.tolist())

@@ -4,6 +4,7 @@ Where lives are censored, P(failure within h) is judged with inverse-probability
 a row whose outcome within h is known stands for those like it whose outcome is not.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -186,7 +187,11 @@ def calibration_error(
 
     15 groups of equal weight unless told otherwise; arguments as in `reliability`.
     """
-    table = reliability(probability, happened, weight, bins=bins, kind=kind)
+    return error_of(reliability(probability, happened, weight, bins=bins, kind=kind))
+
+
+def error_of(table: Sequence[ReliabilityBin]) -> float | None:
+    """Mean distance between forecast and frequency over groups that are made already."""
     total = sum(row.weight for row in table)
     if total <= 0:
         return None

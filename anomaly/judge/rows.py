@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly.judge.bootstrap import Interval, intervals
-from anomaly.judge.calibration import Known, brier, calibration_error, known_within, reliability
+from anomaly.judge.calibration import (
+    Known,
+    brier,
+    calibration_error,
+    error_of,
+    known_within,
+    reliability,
+)
 from anomaly.judge.levels import levels_of
 from anomaly.judge.life import coverage, coverage_by_life
 from anomaly.judge.ranking import average_precision
@@ -70,6 +77,7 @@ def horizon_figures(rows: HorizonRows) -> HorizonFigures:
     """Judge P(failure within a horizon)."""
     p, y, w = rows.probability, rows.happened, rows.weight
     rate = float(np.average(y, weights=w)) if len(p) else None
+    table = reliability(p, y, w)
     return HorizonFigures(
         horizon_hours=rows.horizon_hours,
         rows=len(p),
@@ -78,9 +86,9 @@ def horizon_figures(rows: HorizonRows) -> HorizonFigures:
         average_precision=average_precision(p, y, w),
         brier=brier(p, y, w),
         brier_of_rate=None if rate is None else rate * (1 - rate),
-        ece=calibration_error(p, y, w),
+        ece=error_of(table),
         ece_equal_width=calibration_error(p, y, w, kind="width"),
-        reliability=reliability(p, y, w),
+        reliability=table,
     )
 
 

@@ -38,8 +38,6 @@ USEFUL_DAYS = 90
 """W: an earlier ticket than this counts as false."""
 JUDGED_SHARE = 0.5
 """Of the time: its end. What is before teaches the controls, and the intervals of remaining life."""
-HORIZONS_HOURS = (720.0,)
-"""Beside the time that the scheduler needs."""
 DRAWS = 200
 _US_PER_DAY = 86_400_000_000
 _PRODUCTS = ("heat_pump", "water_pump")
@@ -192,7 +190,7 @@ def _judged(
         until_us=run.end_s * 1_000_000,
         useful_hours=USEFUL_DAYS * 24.0,
         seeds=(run.seed,),
-        horizons_hours=HORIZONS_HOURS,
+        horizons_hours=(),
         draws=DRAWS,
     )
     corrections = corrections_of(tracks)
