@@ -18,6 +18,7 @@ Guan (2023), Localized conformal prediction. Biometrika 110(1). doi:10.1093/biom
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 import numpy as np
@@ -41,7 +42,9 @@ ROWS_MAX = 40
 """Forecasts before one failure that are looked at, evenly chosen; their weight is that of all."""
 FAILURES_MAX = 400
 """Newest failures of a product that are looked at."""
-LOOK_BACK_DAYS = 200
+LEARN_EVERY = timedelta(days=7)
+"""Event time between two corrections of a product."""
+LOOK_BACK = timedelta(days=200)
 """Forecasts earlier before a failure than this are not looked at."""
 
 _shares = np.array(LIFE_SHARES)
@@ -119,6 +122,27 @@ def corrected(correction: Correction, said_hours: FloatArray) -> FloatArray:
     return found
 
 
+def corrected_then(
+    corrections: Sequence[Correction], made_us: IntArray, said_hours: FloatArray
+) -> FloatArray:
+    """Correct forecasts by what was known when each was made.
+
+    Parameters
+    ----------
+    corrections : sequence of Correction
+        The oldest first; before the first one nothing had failed, and the widened laws stand.
+    made_us : ndarray, shape (n,)
+    said_hours : ndarray, shape (n, 5)
+    """
+    begins = np.array([one.from_us for one in corrections], dtype=np.int64)
+    newest = np.searchsorted(begins, made_us) - 1
+    found = said_hours.copy()
+    for number in np.unique(newest).tolist():
+        chosen = NOTHING_FAILED if number < 0 else corrections[number]
+        found[newest == number] = corrected(chosen, said_hours[newest == number])
+    return found
+
+
 def is_corrected(said_hours: FloatArray) -> BoolArray:
     """Tell which forecasts say something about a life that ends in sight; (n,)."""
     return np.asarray(np.isfinite(said_hours[:, 2]) & (said_hours[:, 2] > 0))
@@ -161,3 +185,7 @@ def _halves(said: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _log(hours: FloatArray) -> FloatArray:
     return np.asarray(np.log(np.clip(hours, _HOURS_MIN, 1e9)))
+
+
+NOTHING_FAILED = learn_correction([], from_us=0)
+"""Before any failure is known."""

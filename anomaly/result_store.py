@@ -28,6 +28,7 @@ from anomaly.binary import (
 from anomaly.evidence import instant
 from anomaly.fleet_scorer import FleetOutput, QuietForecasts, WindowRows
 from anomaly.forecaster import base_outlook
+from anomaly.lives import Correction, corrected_then, is_corrected
 from anomaly.packed import NEVER
 from anomaly.records import LIFE_SHARES, Detection, FloatArray, Forecast, IntArray, Output, Values
 from anomaly.report import FAILURES_PER_YEAR, quiet_evidence
@@ -46,6 +47,7 @@ _FORECAST = (
     " life_hours_q05, life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95, evidence,"
     " baseline_id, created_at)"
 )
+_TOLD = _FORECAST.removesuffix(")") + ", life_said)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +70,16 @@ class CrowdOutput:
     output: FleetOutput
 
 
-def write_results(
+def write_results(  # noqa: PLR0913 - what one turn brought forth, named
     connection: Connection,
     kind: LayoutRow,
     *,
     devices: Sequence[DeviceOutput],
     crowds: Sequence[CrowdOutput] = (),
+    corrections: Sequence[Correction] = (),
     now: datetime,
 ) -> None:
-    """Write windows, paths, detections and forecasts."""
+    """Write windows, paths, detections and forecasts, their remaining lives corrected."""
     told = [*devices, *(one for crowd in crowds for one in _told(crowd))]
     copies = _Copies()
     for crowd in crowds:
@@ -85,7 +88,7 @@ def write_results(
     _lay_out_traces(copies, kind, told)
     copies.write(connection)
     _write_detections(connection, told, now=now)
-    _write_forecasts(connection, told, now=now)
+    _write_forecasts(connection, told, corrections, now=now)
 
 
 def _told(crowd: CrowdOutput) -> Iterator[DeviceOutput]:
@@ -230,29 +233,56 @@ def _write_detections(
 
 
 def _write_forecasts(
-    connection: Connection, told: Sequence[DeviceOutput], *, now: datetime
+    connection: Connection,
+    told: Sequence[DeviceOutput],
+    corrections: Sequence[Correction],
+    *,
+    now: datetime,
 ) -> None:
     forecasts = {
         (one.device_id, f.failure_mode, f.made_us): (one.baseline_id, f)
         for one in told
         for f in one.output.forecasts
     }
+    lives = _lives([f for _, f in forecasts.values()], corrections)
     _copy_text(
         connection,
-        _FORECAST,
+        _TOLD,
         [
-            f"{key[0]}\t{_forecast_line(f)}\t{_NULL if baseline_id is None else baseline_id}"
-            f"\t{now.isoformat()}\n"
-            for key, (baseline_id, f) in forecasts.items()
+            f"{key[0]}\t{_forecast_line(f, life)}\t{_NULL if baseline_id is None else baseline_id}"
+            f"\t{now.isoformat()}\t{_said(f)}\n"
+            for (key, (baseline_id, f)), life in zip(forecasts.items(), lives, strict=True)
         ],
     )
 
 
-def _forecast_line(f: Forecast) -> str:
+def _lives(forecasts: Sequence[Forecast], corrections: Sequence[Correction]) -> list[Values]:
+    """Correct the quantiles of remaining life of forecasts by the failures that were known then."""
+    said = np.array([_quantiles(f) for f in forecasts]).reshape(-1, len(LIFE_SHARES))
+    made_us = np.array([f.made_us for f in forecasts], dtype=np.int64)
+    found = corrected_then(corrections, made_us, said).tolist()
+    return [tuple(None if v == np.inf else v for v in row) for row in found]
+
+
+def _quantiles(f: Forecast) -> list[float]:
+    """Quantiles as the laws of wear have them, infinite beyond any horizon."""
+    lives = (None,) * len(LIFE_SHARES) if f.outlook is None else f.outlook.lives
+    return [np.inf if value is None else value for value in lives]
+
+
+def _said(f: Forecast) -> str:
+    """Keep what the laws have said, where it was corrected: from that is learned on."""
+    said = np.array([_quantiles(f)])
+    if not is_corrected(said)[0]:
+        return _NULL
+    return "{" + ",".join("Infinity" if v == np.inf else f"{v:.9g}" for v in said[0].tolist()) + "}"
+
+
+def _forecast_line(f: Forecast, lives: Values) -> str:
     p = f.outlook
     numbers: list[float | None] = [None] * (3 + len(LIFE_SHARES))
     if p is not None:
-        numbers = [p.p_fail_1d, p.p_fail_7d, p.p_fail_30d, *p.lives]
+        numbers = [p.p_fail_1d, p.p_fail_7d, p.p_fail_30d, *lives]
     shown = "\t".join(_real(n) for n in [f.health_index, *numbers])
     return f"{f.failure_mode}\t{_at(f.made_us)}\t{f.status}\t{shown}\t{_json(f.evidence)}"
 

@@ -11,6 +11,7 @@ from anomaly.baseline import Baseline, fit_baseline, learned_ranges
 from anomaly.features import Layout, summarise
 from anomaly.fleet_scorer import Path, Survey, conclude
 from anomaly.learn.history import Catalog
+from anomaly.life_store import read_corrections
 from anomaly.packed import NEVER
 from anomaly.precedent.service import Precedents, tell_precedents
 from anomaly.records import FleetSamples, IntArray, Samples, ServiceEvent
@@ -142,7 +143,14 @@ def score_devices(  # noqa: PLR0913 - one turn, named
     crowds = [turn.score_crowd(crowd, services) for crowd in claimed.crowds]
     outputs = turn.score_singles(claimed.singles, services)
     done = [crowd for crowd in crowds if crowd is not None]
-    write_results(connection, kind, devices=outputs, crowds=done, now=now)
+    write_results(
+        connection,
+        kind,
+        devices=outputs,
+        crowds=done,
+        corrections=read_corrections(connection, product_id=row.id),
+        now=now,
+    )
     scored = [output.device_id for output in outputs]
     scored += [device_id for crowd in done for device_id in crowd.device_ids.tolist()]
     since_us = min(p.first_us if p.scored_us is None else p.scored_us for p in devices)

@@ -11,6 +11,7 @@ from anomaly.cluster import Cluster, ClusterAwayError, parts_of
 from anomaly.drift import service as drift
 from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
+from anomaly.life_store import learn_lives
 from anomaly.precedent import service as precedent
 from anomaly.precedent.service import Precedents
 from anomaly.retention import let_windows_go
@@ -26,6 +27,7 @@ _BUSY_S = 0.2
 _IDLE_S = 1.0
 _AWAY_S_MAX = 10.0
 _LEARN_EVERY_S = 2.0
+_US_PER_DAY = 86_400_000_000
 _log = get_logger("anomaly")
 
 
@@ -37,6 +39,8 @@ class Worker:
     stop: threading.Event
     looked_at: dict[int, int] = field(default_factory=dict)
     voices: Voices = field(default_factory=Voices)
+    lives_asked: dict[int, int] = field(default_factory=dict)
+    """By product, the day of its stream on which it was asked what failures teach."""
     precedents: Precedents = field(default_factory=Precedents)
     trainer: Trainer = field(default_factory=Trainer)
     cluster: Cluster | None = None
@@ -77,6 +81,7 @@ class Worker:
             if self.stop.is_set():
                 break
             is_busy |= self._learn(row)
+            self._learn_lives(row)
             is_busy |= self._score(row)
             self._rescore(row)
             self._look(row)
@@ -97,6 +102,23 @@ class Worker:
         _log.info("baseline.learned", product=row.product.name, devices=baseline.devices,
                   windows=baseline.windows)  # fmt: skip
         return True
+
+    def _learn_lives(self, row: store.ProductRow) -> None:
+        """Learn from new failures how far off forecasts of remaining life are; asked once a day of the stream."""
+        day = row.newest_us // _US_PER_DAY
+        if self.lives_asked.get(row.id) == day:
+            return
+        with self.pool.connection() as connection:
+            found = learn_lives(
+                connection,
+                product_id=row.id,
+                product=row.product,
+                newest_us=row.newest_us,
+                now=wall_now(),
+            )
+        self.lives_asked[row.id] = day
+        if found is not None:
+            _log.info("lives.learned", product=row.product.name, failures=found.failures)
 
     def _rescore(self, row: store.ProductRow) -> None:
         """Deal with late samples when what is live has been scored."""

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 
 from anomaly.backtest.track import STATUSES, Track
-from anomaly.lives import LOOK_BACK_DAYS, Correction, Miss, corrected, learn_correction
+from anomaly.lives import LEARN_EVERY, LOOK_BACK, Correction, Miss, corrected_then, learn_correction
 from anomaly.records import IntArray
 from core.units import US
 
-LEARN_EVERY = timedelta(days=7)
 _DECLINING = STATUSES.index("declining")
 _US_PER_HOUR = 3.6e9
 
@@ -23,7 +21,7 @@ def corrections_of(tracks: Sequence[Track]) -> list[Correction]:
         key=lambda pair: pair[0],
     )
     every = LEARN_EVERY // US
-    found = [learn_correction([], from_us=0)]
+    found: list[Correction] = []
     known = 0
     for number, (at_us, _) in enumerate(misses, start=1):
         week = -(-at_us // every)
@@ -43,20 +41,16 @@ def with_lives(track: Track, corrections: Sequence[Correction]) -> Track:
     corrections : sequence of Correction
         The oldest first; before the first one nothing had been learned.
     """
-    chain = [learn_correction([], from_us=0), *corrections]
-    begins = np.array([one.from_us for one in chain], dtype=np.int64)
-    newest = np.maximum(np.searchsorted(begins, track.made_us) - 1, 0)
-    life = track.life_hours.copy()
-    for number in np.unique(newest).tolist():
-        rows = newest == number
-        own = life[rows]
-        life[rows] = corrected(chain[number], own.reshape(-1, own.shape[-1])).reshape(own.shape)
+    number, modes, shares = track.life_hours.shape
+    made_us = np.repeat(track.made_us, modes)
+    said = track.life_hours.reshape(-1, shares)
+    life = corrected_then(corrections, made_us, said).reshape(number, modes, shares)
     return replace(track, life_hours=life)
 
 
 def _miss(track: Track, at_us: int, mode: int) -> Miss:
     """What was said about a part before it failed, since the part before it failed or was replaced."""
-    begin = at_us - LOOK_BACK_DAYS * 86_400_000_000
+    begin = at_us - LOOK_BACK // US
     begin = max([begin, *_before(track, at_us, mode)])
     rows = (track.made_us > begin) & (track.made_us < at_us)
     rows &= (track.status[:, mode] == _DECLINING) & np.isfinite(track.life_hours[:, mode, 2])

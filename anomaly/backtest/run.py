@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from anomaly.backtest.lives import with_lives
 from anomaly.backtest.replay import replay_streams
 from anomaly.backtest.source import Member, Source
 from anomaly.backtest.track import STATUSES, Track
@@ -27,7 +28,8 @@ def replay(source: Source) -> Iterator[Track]:
         streams = [member.stream for member in members]
         tracks = replay_streams(source.catalog, yard, streams)
         for member, track in zip(members, tracks, strict=True):
-            spoken = speak(source.catalog, track, source.models)
+            known = with_lives(track, source.corrections)
+            spoken = speak(source.catalog, known, source.models)
             yield as_known_then(_light(spoken), member)
 
 

@@ -19,6 +19,8 @@ from anomaly.evidence import instant
 from anomaly.features import Layout
 from anomaly.learn.history import Catalog
 from anomaly.learn.model import ModeModel
+from anomaly.life_store import read_corrections
+from anomaly.lives import Correction
 from anomaly.records import Samples, ServiceEvent
 from anomaly.sample_store import read_samples
 from anomaly.training.store import read_roles
@@ -55,6 +57,8 @@ class Source:
     members: tuple[Member, ...]
     left_out: int
     """Devices whose first samples were let go: what was learned from them cannot be learned again."""
+    corrections: tuple[Correction, ...]
+    """Of remaining lives, as they were learned while it was live; each holds from its own instant on."""
     models: Mapping[str, ModeModel]
     """Learned champions by failure mode, as far as they had learned nothing yet of the time that is judged."""
 
@@ -94,6 +98,7 @@ def open_source(
         layout=layout,
         members=_members(connection, layout, found, product_id=row.id, until_us=until_us),
         left_out=len(rows) - len(kept),
+        corrections=tuple(read_corrections(connection, product_id=row.id)),
         models=_models(
             connection,
             product_id=row.id,

@@ -14,7 +14,7 @@ from anomaly.learn.history import Catalog
 from anomaly.records import IntArray, ServiceEvent
 
 _FAILED = ("confirmed", "incipient")
-_REPLACED = (*_FAILED, "other_fault")
+REPLACED = (*_FAILED, "other_fault")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def labels_of(
             is_down.add(mode)
         if found is None:
             continue
-        if found.verdict in _REPLACED and found.component in catalog.components:
+        if found.verdict in REPLACED and found.component in catalog.components:
             services.append((at_us, catalog.components.index(found.component)))
             is_down -= {
                 m.name

@@ -13,6 +13,7 @@ from anomaly.backtest.run import replay
 from anomaly.backtest.source import open_source
 from anomaly.backtest.track import STATUSES, Track
 from anomaly.evidence import instant
+from anomaly.life_store import read_corrections
 from core.clock import wall_now
 from core.errors import InvalidError, NotFoundError
 from core.pool import Connection, Pool
@@ -24,6 +25,7 @@ DAYS = 42
 WEARS = {
     0: Wear(from_day=10, fails_day=32, moves=BEARING),
     1: Wear(from_day=9, fails_day=28, moves=BEARING),
+    2: Wear(from_day=22, fails_day=47, moves=BEARING),
 }
 FLEET = [make_samples(700 + i, days=DAYS, wear=WEARS.get(i)) for i in range(6)]
 REPAIRED_DAY = 34
@@ -32,14 +34,15 @@ EVERY_US = PUMP.forecast_every // US
 
 @pytest.fixture
 def devices(pool: Pool) -> list[int]:
-    """Six pumps, scored while their samples came; two failed, one of them was repaired."""
+    """Six pumps, scored while their samples came; two failed, one of them was repaired, a third declines."""
     with pool.connection() as connection:
         ids = register_pumps(connection, len(FLEET))
     for day in (5, 8, 15, 33):
         bring(pool, ids, day=day)
     with pool.connection() as connection:
         find(connection, ids[0])
-    bring(pool, ids, day=DAYS)
+    for day in (36, DAYS):
+        bring(pool, ids, day=day)
     return ids
 
 
@@ -119,7 +122,10 @@ def test_the_replay_says_to_the_bit_what_was_said_live(pool: Pool, devices: list
 
         again = replayed(read_tracks(connection))
 
+        learned = read_corrections(connection, product_id=store.read_products(connection)[0].id)
     statuses = {row[3] for row in live}
+    assert [one.failures for one in learned] == [2]
+    assert "declining" in {row[3] for row in live if row[2] > learned[0].from_us}
     assert statuses >= {"learning", "ok", "declining", "failed"}
     # What was said before the product was learned, event time, does not count: it was said later.
     known_us = START_US + 6 * DAY_US
