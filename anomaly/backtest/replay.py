@@ -103,10 +103,10 @@ def _follow(yard: Yardstick, tape: Tape, place: int, stream: Stream) -> None:
     """Score one device alone: devices that follow themselves have nothing in common."""
     state = _first_state(yard, stream)
     step = max(1, _PIECES_MAX * _PIECE // US // yard.layout.window_us) * yard.layout.window_us
-    through = max(state.learn_until_us, state.learn_from_us + step)
-    while state.through_us < stream.until_us:
-        _advance(yard, tape, place, stream, state, through_us=min(through, stream.until_us))
-        through += step
+    first = max(state.learn_until_us, state.learn_from_us + step)
+    # While its product is being learned a device stays behind, so its state does not tell when it is done.
+    for through in (*range(first, stream.until_us, step), stream.until_us):
+        _advance(yard, tape, place, stream, state, through_us=through)
 
 
 def _first_state(yard: Yardstick, stream: Stream) -> DeviceState:

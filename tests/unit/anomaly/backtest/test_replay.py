@@ -172,3 +172,10 @@ def test_every_window_in_which_a_device_ran_has_the_means_of_all_metrics(yard: Y
     expected = [part.values[ran, LAYOUT.columns[name]].mean() for name in CATALOG.metrics]
     assert history.values[row] == pytest.approx(expected)
     assert history.at_us[0] <= one.first_us + 2 * LAYOUT.window_us
+
+
+def test_while_its_product_is_being_learned_a_device_is_said_to_be_learning() -> None:
+    track = replayed(Yardstick(LAYOUT, None), stream(53))
+
+    assert {STATUSES[s] for s in np.unique(track.status)} == {"learning"}
+    assert np.isnan(track.p_fail).all()
