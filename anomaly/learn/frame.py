@@ -16,6 +16,7 @@ from anomaly.learn.calendar import Calendar
 from anomaly.learn.events import Events
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
+from anomaly.learn.recurring import Recurring
 from anomaly.learn.services import Services
 from anomaly.learn.traits import Traits
 from anomaly.learn.wear import Wear
@@ -23,6 +24,8 @@ from anomaly.records import FloatArray, IntArray
 
 Group = Age | Services | Events | Traits | Calendar | Wear | Metrics
 """One group of features: a tagged Struct with `fit`, `names` and `columns`, as in `age`."""
+AnyGroup = Group | Recurring
+"""`Recurring` is for what all modes learn together."""
 GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear, Metrics)
 """In the order of their columns."""
 
@@ -30,11 +33,16 @@ GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear
 class FrameSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What was learned about features; stored with the model that uses it."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[AnyGroup, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for group in self.groups for name in group.names)
+
+    def columns_of(self, *kinds: type[AnyGroup]) -> IntArray:
+        """Places of the columns that groups of these kinds make."""
+        wanted = [np.full(len(group.names), isinstance(group, kinds)) for group in self.groups]
+        return np.flatnonzero(np.concatenate([np.empty(0, dtype=np.bool_), *wanted]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

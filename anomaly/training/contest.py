@@ -152,7 +152,7 @@ def _better_share(device: IntArray, *, gain: FloatArray, seed: int) -> float:
 def _verdict(
     events: int, challenger: ModeModel, scores: Sequence[Score], share: float
 ) -> tuple[bool, str]:
-    if not challenger.hazard.members:
+    if not challenger.has_learned:
         return False, "there were too few failures to learn from"
     if events < EVENTS_MIN:
         return False, f"only {events} failures of devices it never saw; {EVENTS_MIN} are needed"

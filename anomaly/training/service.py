@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from joblib import Parallel, delayed
 
+from anomaly.learn.fit import fit_mode_model, learn_together
 from anomaly.learn.frame import Frame, make_frame
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.model import ModeModel
 from anomaly.learn.store import read_histories
 from anomaly.records import FloatArray
 from anomaly.store import ProductRow
@@ -115,11 +116,16 @@ def challengers(  # noqa: PLR0913 - what to learn from and how, named
         )
     on_step("learning")
     found: dict[str, ModeModel] = {}
+    told = learn_together(
+        catalog, teachers, train_until_us=slices.train_until_us,
+        calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
+    )  # fmt: skip
     with spread(teachers):
         learned = Parallel(return_as="generator")(
             delayed(fit_mode_model)(
                 catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
                 calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
+                told=None if told is None else told.of(catalog.modes.index(mode)),
             )
             for mode in catalog.modes
         )  # fmt: skip

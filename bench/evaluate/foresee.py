@@ -24,9 +24,10 @@ from anomaly.judge.calibration import brier, calibration_error, known_within
 from anomaly.judge.lives import Lives, lives_of, watch_of
 from anomaly.judge.ranking import average_precision
 from anomaly.judge.tally import AlertFigures, tally
+from anomaly.learn.fit import fit_mode_models
 from anomaly.learn.frame import GROUPS, Frame, Group, instants, make_frame
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.model import ModeModel
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.policy import Policy
 from anomaly.records import FloatArray, IntArray
@@ -81,14 +82,12 @@ def learn(
 ) -> list[ModeModel]:
     """Learn every failure mode of the product."""
     chosen = case.histories if histories is None else histories
-    return [
-        fit_mode_model(
-            case.catalog, chosen, mode=mode, train_until_us=case.train_until_us,
-            calibrate_until_us=case.split_us, seeds=(seed,),
-            horizons_hours=case.horizons_hours, groups=groups,
-        )
-        for mode in case.catalog.modes
-    ]  # fmt: skip
+    models = fit_mode_models(
+        case.catalog, chosen, train_until_us=case.train_until_us,
+        calibrate_until_us=case.split_us, seeds=(seed,),
+        horizons_hours=case.horizons_hours, groups=groups,
+    )  # fmt: skip
+    return list(models.values())
 
 
 def forecast(

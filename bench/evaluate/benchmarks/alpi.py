@@ -10,32 +10,30 @@ import click
 import numpy as np
 
 from anomaly.judge.ranking import macro_average_precision
-from anomaly.learn.hazard import Hazard, fit_hazard
-from anomaly.learn.outcome import Outcome
-from anomaly.learn.recurring import NAMES, Recurring, Stretches
-from anomaly.records import BoolArray, FloatArray
+from anomaly.learn.fit import fit_mode_models
+from anomaly.learn.frame import instants
+from anomaly.learn.frames import frames_of
+from anomaly.learn.history import History
+from anomaly.learn.model import ModeModel
+from anomaly.learn.outcome import outcomes_of
+from anomaly.learn.recurring import Recurring
+from anomaly.learn.shared import Instants
+from anomaly.records import BoolArray, FloatArray, IntArray
 from bench.evaluate import foresee
-from bench.evaluate.readers.alpi import AHEAD, MINUTE_US, WINDOW, read
+from bench.evaluate.readers.alpi import AHEAD, MINUTE_US, WINDOW, Logs, read
 from bench.evaluate.report import Report, common_options, deliver
 from core.errors import InvalidError
 
 HORIZON_HOURS = AHEAD / 60
+WINDOW_US = WINDOW * MINUTE_US
 TRAIN_SHARE = 0.6
 """Of each machine's record, in time."""
 GAP_WINDOWS = 4
 """Between learning and judging: a window and the stretch after it, and as much for doubt about the time."""
 FOLDS = 3
 """Machines are left out in so many parts."""
-ROWS_MAX = 400_000
-"""Rows (instant and code) that are drawn to learn from; neighbouring windows hold nearly the same codes."""
 EVENTS_MIN = 10
 """A code counts if so many of the judged stretches have it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    device: Stretches
-    rows: np.ndarray
 
 
 @click.command()
@@ -43,17 +41,19 @@ class _Part:
 def command(data: Path, seeds: tuple[int, ...], *, as_json: bool, folder: Path) -> None:
     """Alarm logs of packaging machines: which codes come next.
 
-    One hazard for all codes. Judged twice: later in time on the same machines, and on machines that were
-    left out of learning. Persistence (how often a code came on this machine so far) stands beside it.
+    Each code is a failure mode, learned as `forecare model train` learns them. Judged twice: later in time on
+    the same machines, and on machines that were left out of learning. Persistence (how often a code came on
+    this machine so far) stands beside it.
     """
     started = time.monotonic()
-    codes, machines, untold = read(data)
-    if len(machines) < FOLDS:
+    logs = read(data)
+    machines = len(np.unique(logs.machine))
+    if machines < FOLDS:
         raise InvalidError(
-            f"{data} has {len(machines)} machines whose windows can be put in the order of time",
+            f"{data} has {machines} machines whose windows can be put in the order of time",
             hint=f"at least {FOLDS} are needed",
         )
-    runs = [_run(codes, machines, seed=seed) for seed in seeds]
+    runs = [_run(logs, seed=seed) for seed in seeds]
     found = foresee.over_seeds(runs)
     controls = {
         name: {
@@ -72,53 +72,64 @@ def command(data: Path, seeds: tuple[int, ...], *, as_json: bool, folder: Path) 
         controls=controls,
         seeds=seeds,
         seconds=time.monotonic() - started,
-        details={"per_seed": runs, "machines": len(machines), "order_unknown": untold},
+        details={"per_seed": runs, "machines": machines, "order_unknown": logs.untold},
         notes=(
             f"macro_ap: mean over codes that came in at least {EVENTS_MIN} of the judged stretches.",
-            "Windows are put in the order of time by their overlaps; their order in the file is not time.",
+            "Each pass through a machine's record is put in the order of time; the file's order is not time.",
         ),
     )
     deliver(report, as_json=as_json, folder=folder)
 
 
-def _run(codes: Sequence[int], machines: Sequence[Stretches], *, seed: int) -> dict[str, Any]:
-    cuts = [round(TRAIN_SHARE * len(m.at_us)) for m in machines]
-    gap = GAP_WINDOWS * WINDOW * MINUTE_US
-    early = [
-        _Part(device=_upto(m, cut), rows=np.arange(cut))
-        for m, cut in zip(machines, cuts, strict=True)
-    ]
-    late = [
-        _Part(device=m, rows=np.flatnonzero(m.at_us > m.at_us[cut - 1] + gap))
-        for m, cut in zip(machines, cuts, strict=True)
-    ]
-    later = _judge([_forecast(codes, early, late, seed=seed)], seed=seed)
-    order = np.random.default_rng(seed).permutation(len(machines))
+def _run(logs: Logs, *, seed: int) -> dict[str, Any]:
+    cuts = [round(TRAIN_SHARE * _windows(h)) * WINDOW_US for h in logs.histories]
+    past = [h.upto(cut) for h, cut in zip(logs.histories, cuts, strict=True)]
+    models = _learn(logs, past, logs.machine, seed=seed)
+    late = [_ends(h, after_us=c + GAP_WINDOWS * WINDOW_US)
+            for h, c in zip(logs.histories, cuts, strict=True)]  # fmt: skip
+    asked = Instants(histories=logs.histories, at_us=late)
+    later = _judge([_forecast(logs, past, models, asked)], seed=seed)
+    order = np.random.default_rng(seed).permutation(np.unique(logs.machine))
     judged = []
     for fold in range(FOLDS):
-        left_out = [machines[n] for n in order[fold::FOLDS]]
-        others = [m for m in machines if m not in left_out]
-        whole = [[_Part(device=m, rows=np.arange(len(m.at_us))) for m in some]
-                 for some in (others, left_out)]  # fmt: skip
-        judged.append(_forecast(codes, *whole, seed=seed))
+        is_out = np.isin(logs.machine, order[fold::FOLDS])
+        others = [h for h, out in zip(logs.histories, is_out, strict=True) if not out]
+        models = _learn(logs, others, logs.machine[~is_out], seed=seed)
+        strangers = [h for h, out in zip(logs.histories, is_out, strict=True) if out]
+        asked = Instants(histories=strangers, at_us=[_ends(h) for h in strangers])
+        judged.append(_forecast(logs, others, models, asked))
     unseen = _judge(judged, seed=seed)
     return {f"later.{k}": v for k, v in later.items()} | {
         f"unseen.{k}": v for k, v in unseen.items()
     }
 
 
-def _upto(device: Stretches, rows: int) -> Stretches:
-    return Stretches(
-        device=device.device,
-        at_us=device.at_us[:rows],
-        known_us=device.known_us[:rows],
-        seen=device.seen[:rows],
-        came=device.came[:rows],
-    )
+def _learn(
+    logs: Logs, histories: Sequence[History], machine: IntArray, *, seed: int
+) -> list[ModeModel]:
+    """Learn all codes; machines have no time in common, and records of one are left out together."""
+    models = fit_mode_models(
+        logs.catalog, histories, train_until_us=None,
+        calibrate_until_us=max(h.until_us for h in histories),
+        seeds=(seed,), horizons_hours=(HORIZON_HOURS,), together=machine.tolist(),
+    )  # fmt: skip
+    return list(models.values())
+
+
+def _windows(history: History) -> int:
+    return history.until_us // WINDOW_US
+
+
+def _ends(history: History, *, after_us: int = 0) -> IntArray:
+    """Ends of windows: instants for which the file tells what came in the stretch after."""
+    at = np.arange(1, _windows(history) + 1, dtype=np.int64) * WINDOW_US
+    return at[at > after_us]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
+    """Per instant and code."""
+
     came: BoolArray
     chance: FloatArray
     own: FloatArray
@@ -127,40 +138,29 @@ class _Judged:
 
 
 def _forecast(
-    codes: Sequence[int], learned_from: Sequence[_Part], judged: Sequence[_Part], *, seed: int
+    logs: Logs, learned_from: Sequence[History], models: Sequence[ModeModel], asked: Instants
 ) -> _Judged:
-    spec = Recurring.fit(codes, [part.device for part in learned_from])
-    hazard = _fit(spec, learned_from, seed=seed)
-    columns = [spec.columns(part.device)[part.rows] for part in judged]
-    x = np.concatenate(columns)
-    flat = x.reshape(-1, x.shape[2])
-    chance = 1 - hazard.survival(flat, (HORIZON_HOURS,))[:, 0]
-    return _Judged(
-        came=np.concatenate([part.device.came[part.rows] for part in judged]),
-        chance=chance.reshape(x.shape[:2]),
-        own=x[:, :, NAMES.index("own_rate")],
-        lately=x[:, :, NAMES.index("own_rate_lately")],
-        fleet=x[:, :, NAMES.index("fleet_rate")],
-    )
-
-
-def _fit(spec: Recurring, parts: Sequence[_Part], *, seed: int) -> Hazard:
-    rng = np.random.default_rng(seed)
-    most = max(ROWS_MAX // (len(parts) * len(spec.codes)), 1)
-    x, came, device = [], [], []
-    for number, part in enumerate(parts):
-        rows = np.sort(rng.permutation(part.rows)[:most])
-        own = spec.columns(part.device)[rows]
-        x.append(own.reshape(-1, own.shape[2]))
-        came.append(part.device.came[rows].ravel())
-        device.append(np.full(len(rows) * len(spec.codes), number))
-    happened = np.concatenate(came)
-    hours = np.where(happened, HORIZON_HOURS / 2, HORIZON_HOURS)
-    return fit_hazard(
-        np.concatenate(x), Outcome(hours=hours, has_failed=happened),
-        groups=np.concatenate(device), failures=int(happened.sum()),
-        exposure_hours=float(hours.sum()), horizons_hours=(HORIZON_HOURS,), seeds=(seed,),
+    frame, horizon = asked.frame(), (HORIZON_HOURS,)
+    shape = (len(frame), len(models))
+    outcomes = outcomes_of(logs.catalog, asked.histories, frame)
+    came = outcomes.has_failed & (outcomes.hours <= HORIZON_HOURS)
+    chance = np.empty(shape)
+    for place, (model, rows) in enumerate(
+        frames_of(logs.catalog, models, asked.histories, at_us=asked.at_us)
+    ):
+        chance[:, place] = 1 - model.survival(rows.x, horizon)[:, 0]
+    past = Recurring.fit(
+        logs.catalog, learned_from, at_us=[instants(logs.catalog, h) for h in learned_from],
+        stretch_hours=HORIZON_HOURS,
     )  # fmt: skip
+    tables = [
+        past.table(logs.catalog, h, at) for h, at in zip(asked.histories, asked.at_us, strict=True)
+    ]
+    own, lately, fleet = (
+        np.concatenate([table[:, :, past.kinds.index(name)] for table in tables])
+        for name in ("own_share", "own_share_lately", "fleet_share")
+    )
+    return _Judged(came=came, chance=chance, own=own, lately=lately, fleet=fleet)
 
 
 def _judge(parts: Sequence[_Judged], *, seed: int) -> dict[str, Any]:

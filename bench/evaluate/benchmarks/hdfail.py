@@ -18,9 +18,10 @@ from anomaly.judge.calibration import (
 )
 from anomaly.judge.ranking import c_index, c_index_within
 from anomaly.learn.age import US_PER_HOUR, Age
+from anomaly.learn.fit import fit_mode_model
 from anomaly.learn.frame import GROUPS, Frame, Group, instants, make_frame
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.model import ModeModel
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.records import BoolArray, FloatArray
 from bench.evaluate import emerging, foresee

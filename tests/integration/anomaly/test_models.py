@@ -9,9 +9,10 @@ from anomaly.backtest.run import replay
 from anomaly.backtest.source import open_source
 from anomaly.evidence import instant
 from anomaly.learn.age import Age
+from anomaly.learn.fit import fit_mode_model
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
-from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.model import ModeModel
 from anomaly.learn.store import read_histories
 from anomaly.training import service, store
 from core.clock import wall_now

@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from anomaly.learn.fit import fit_mode_model
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import History
-from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.model import ModeModel
 from tests.unit.anomaly.learn.test_frame import CATALOG, HOUR
 
 LEAD = 24

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from anomaly.learn.age import Age
+from anomaly.learn.fit import fit_mode_model
 from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
-from anomaly.learn.model import ModeModel, fit_mode_model
+from anomaly.learn.model import ModeModel
 from anomaly.records import FloatArray
 from anomaly.training.contest import contest, decision_hours
 from anomaly.training.slices import Slices, cut, is_judge

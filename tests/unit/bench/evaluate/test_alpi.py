@@ -1,16 +1,16 @@
-"""Alarm logs: order of time out of overlapping windows, features of codes, the benchmark on a small log."""
+"""Alarm logs: order of time out of overlapping windows, the benchmark on a small log."""
 
+import itertools
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
 
-from anomaly.learn.recurring import NAMES, NEVER, OWN_PRIOR, Recurring, Stretches
 from bench.evaluate.benchmarks import alpi
-from bench.evaluate.readers.alpi import AHEAD, STEP, WINDOW, places, read
+from bench.evaluate.readers import alpi as alpi_reader
+from bench.evaluate.readers.alpi import AHEAD, MINUTE_US, STEP, WINDOW, read, records_of
 from core.errors import InvalidError
 
 MINUTES = 60 * WINDOW
@@ -65,31 +65,53 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_windows_of_overlapping_passes_are_put_in_the_order_of_time() -> None:
-    x, y, begins = windows(*log(np.random.default_rng(6), usual=7))
+def test_each_pass_becomes_a_record_in_the_order_of_time() -> None:
+    at, codes = log(np.random.default_rng(6), usual=7)
+    x, y, begins = windows(at, codes)
 
-    place = places(padded(x), padded(y))
+    records = records_of("one", padded(x), padded(y))
 
-    assert place is not None
-    assert np.corrcoef(place, begins)[0, 1] > 0.999
-    assert np.max(np.abs(np.argsort(np.argsort(place)) / len(place)
-                         - np.argsort(np.argsort(begins)) / len(place))) < 0.05  # fmt: skip
+    assert len(records) == len(range(0, WINDOW, STEP * 4))
+    first = [row for row, begin in zip(x, begins, strict=True) if begin == int(begin)]
+    assert records[0].windows == len(first)
+    ends = np.arange(len(first) + 1) * WINDOW * MINUTE_US
+    own = [
+        records[0].code[(records[0].at_us > low) & (records[0].at_us <= high)].tolist()
+        for low, high in itertools.pairwise(ends)
+    ]
+    assert own == [row.tolist() for row in first]
+
+
+def test_what_came_after_a_window_is_known_to_no_row_before_it() -> None:
+    x = [np.array([1, 2, 3]), np.array([4, 5, 6])]
+    y = [np.array([4, 5]), np.array([9])]
+
+    goes_on = alpi_reader.record("m", x, y)
+    has_gap = alpi_reader.record("m", x, [np.array([8]), np.array([9])])
+
+    end, ahead = WINDOW * MINUTE_US, AHEAD * MINUTE_US
+    for found, came, rest in ((goes_on, [4, 5], [6]), (has_gap, [8], [4, 5, 6])):
+        at, code = found.at_us, found.code
+        assert code[at <= end].tolist() == [1, 2, 3]
+        assert code[(at > end) & (at <= end + ahead)].tolist() == came
+        assert code[(at > end + ahead) & (at <= 2 * end)].tolist() == rest
+        assert code[(at > 2 * end) & (at <= 2 * end + ahead)].tolist() == [9]
 
 
 def test_windows_that_share_nothing_have_no_order() -> None:
     rng = np.random.default_rng(7)
 
-    assert places(rng.integers(1, 99, (60, 20)), rng.integers(1, 99, (60, 5))) is None
+    assert records_of("m", rng.integers(1, 99, (60, 20)), rng.integers(1, 99, (60, 5))) == []
 
 
-def test_machines_are_read_with_what_came_after_each_window(folder: Path) -> None:
-    codes, machines, untold = read(folder)
+def test_machines_are_read_as_histories_of_a_product(folder: Path) -> None:
+    logs = read(folder)
 
-    assert codes == (1, 2, 3, 4, 5, 6, 8, 9, 10, 11)
-    assert len(machines) == 6
-    assert untold == []
-    assert all(np.all(np.diff(m.at_us) >= 0) for m in machines)
-    assert all(m.came.shape == (len(m.at_us), len(codes)) for m in machines)
+    assert logs.catalog.modes == tuple(f"alarm_{c}" for c in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11))
+    assert len(np.unique(logs.machine)) == 6
+    assert logs.untold == []
+    assert len(logs.machine) == len(logs.histories)
+    assert all(np.all(np.diff(h.failure_us) >= 0) for h in logs.histories)
 
 
 def test_a_code_that_follows_another_is_foreseen_better_than_by_the_past_rate(folder: Path) -> None:
@@ -106,46 +128,3 @@ def test_a_code_that_follows_another_is_foreseen_better_than_by_the_past_rate(fo
 def test_a_folder_without_the_log_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match=r"alarms\.npz"):
         read(tmp_path)
-
-
-def stretches() -> Stretches:
-    return Stretches(
-        device="one", at_us=np.array([10, 20, 30]), known_us=np.array([15, 25, 35]),
-        seen=[np.array([4, 7, 4]), np.array([7]), np.array([], dtype=np.int64)],
-        came=np.array([[True, False], [True, True], [False, False]]),
-    )  # fmt: skip
-
-
-def test_how_a_code_recurs_is_counted_by_hand() -> None:
-    group = Recurring(codes=(4, 7), rate=(0.5, 0.25), follows=((0.5, 0.1), (0.3, 0.2)))
-
-    x = group.columns(stretches())
-
-    at = {name: x[:, :, place].tolist() for place, name in enumerate(NAMES)}
-    assert at["times"] == [[2, 1], [0, 1], [0, 0]]
-    assert at["events_ago"] == [[0, 1], [NEVER, 0], [NEVER, NEVER]]
-    assert at["stretches_known"] == [[0, 0], [1, 1], [2, 2]]
-    assert at["own_rate"][0] == [0.5, 0.25]
-    assert at["own_rate"][2] == pytest.approx(
-        [(2 + 0.5 * OWN_PRIOR) / (2 + OWN_PRIOR), (1 + 0.25 * OWN_PRIOR) / (2 + OWN_PRIOR)]
-    )
-    assert at["expected"] == [
-        pytest.approx([0.4, 0.15]), pytest.approx([0.3, 0.2]), pytest.approx([0, 0])
-    ]  # fmt: skip
-
-
-def test_what_comes_later_changes_no_row() -> None:
-    group = Recurring.fit((4, 7), [stretches()])
-    whole = stretches()
-    cut = Stretches(device="one", at_us=whole.at_us[:2], known_us=whole.known_us[:2],
-                    seen=whole.seen[:2], came=whole.came[:2])  # fmt: skip
-
-    assert np.array_equal(group.columns(cut), group.columns(whole)[:2])
-
-
-def test_what_was_learned_of_codes_survives_storage() -> None:
-    group = Recurring.fit((4, 7), [stretches()])
-
-    kept = msgspec.json.decode(msgspec.json.encode(group), type=Recurring)
-
-    assert np.array_equal(kept.columns(stretches()), group.columns(stretches()))
