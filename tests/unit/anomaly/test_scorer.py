@@ -90,6 +90,24 @@ def test_a_drifting_sensor_is_a_bad_sensor_and_no_wear():
     assert max(f.outlook.p_fail_30d for f in output.forecasts if f.outlook) < 0.05
 
 
+@pytest.mark.parametrize(
+    ("metric", "convert", "formula"),
+    [
+        ("power_w", lambda watts: watts / 1000, "0.001 x"),
+        ("bearing_c", lambda celsius: 1.8 * celsius + 32, "1.8 x + 32"),
+    ],
+)
+def test_a_sensor_that_changed_its_unit_is_said_to_have(metric, convert, formula):
+    values = HEALTHY.values[:, COLUMNS[metric]]
+
+    output = score(with_metric(HEALTHY, metric, convert(values) - values, from_day=9))
+
+    assert raised(output) == []
+    assert raised(output, "sensor") == [metric]
+    said = output.detections[0].evidence.sentences[0]
+    assert (said.key, said.values["conversion"]) == ("unit", formula)
+
+
 def test_a_stuck_sensor_is_said_to_be_stuck_and_raises_no_wear():
     output = score(with_metric(HEALTHY, "bearing_c", 55.0, from_day=10))
 
