@@ -1,8 +1,9 @@
 """Has what a metric shows moved away from what it showed while it was learned? Pure.
 
-Two questions, and both must say yes: by how much have the values moved (population stability index over
-tenths of the reference), and do the devices agree about it (sign test over devices, on level and on
-spread)? Windows of one device are no independent cases, so they alone could prove anything.
+Two questions, and both must say yes: have the values moved by enough to matter (population stability
+index over tenths of the reference, and more than scoring allows for), and do the devices agree about it
+(sign test over devices, on level and on spread)? Windows of one device are no independent cases, so they
+alone could prove anything.
 
 References
 ----------
@@ -54,12 +55,19 @@ class Shift:
     """Median over devices of how far their medians have moved, in the metric's unit."""
     spread_ratio: float
     """Median over devices of how much wider their middle half is now."""
+    width: float
+    """Median over devices of how wide their middle half was while learning, in the metric's unit."""
     devices: int
     """That have a vote."""
     agree: int
     """Of them, those that moved in the direction of the majority, or widened, whichever is clearer."""
     chance: float
     """That so many agree by chance alone."""
+
+    @property
+    def size(self) -> float:
+        """How far level or edges have moved, whichever is more, in the metric's unit."""
+        return max(abs(self.shift), abs(self.spread_ratio - 1) * self.width / 2)
 
 
 def shift_of(pairs: Sequence[Pair]) -> Shift | None:
@@ -77,6 +85,7 @@ def shift_of(pairs: Sequence[Pair]) -> Shift | None:
         ),
         shift=float(np.median(level)),
         spread_ratio=float(np.exp(np.median(spread))),
+        width=float(np.median([_width(p.reference) for p in voters])),
         devices=len(voters),
         agree=agree,
         chance=chance,
@@ -96,7 +105,9 @@ def stability_index(reference: FloatArray, recent: FloatArray) -> float:
     return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
 
 
-def state_of(shift: Shift | None, *, before: State | None, metrics: int) -> State:
+def state_of(
+    shift: Shift | None, *, before: State | None, metrics: int, tolerated: float = 0.0
+) -> State:
     """Decide whether a metric has drifted.
 
     Parameters
@@ -105,13 +116,16 @@ def state_of(shift: Shift | None, *, before: State | None, metrics: int) -> Stat
         Its state at the look before: what has drifted stays so until it is clearly back.
     metrics : int
         Looked at together.
+    tolerated : float
+        Of the shift, in the metric's unit: what scoring allows for anyway, seasons and slow ageing.
     """
     if shift is None or not can_tell(shift.devices, metrics=metrics):
         return "unclear"
     if before == "drifted" and shift.index >= SETTLED:
         return "drifted"
     is_sure = shift.chance <= MISTAKE_MAX / max(metrics, 1)
-    return "drifted" if is_sure and shift.index >= MOVED else "steady"
+    is_large = shift.index >= MOVED and shift.size >= tolerated
+    return "drifted" if is_sure and is_large else "steady"
 
 
 def can_tell(devices: int, *, metrics: int) -> bool:

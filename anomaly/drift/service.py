@@ -9,9 +9,10 @@ from anomaly.drift.calibration import Block, Calibration, blocks_until, weigh
 from anomaly.drift.inputs import Kind, State, shift_of, state_of
 from anomaly.drift.store import RECENT, Drift
 from anomaly.drift.words import say_calibration, say_shift
+from anomaly.explain import Patterns
 from anomaly.features import Layout
 from anomaly.rules.store import read_champions
-from anomaly.store import ProductRow
+from anomaly.store import ProductRow, read_baseline
 from core.failpoint import failpoint
 from core.pool import Connection
 from core.product import FailureMode
@@ -55,16 +56,21 @@ def _inputs(
 ) -> list[Drift]:
     pairs = store.read_pairs(connection, row, recent_from=through - RECENT, through=through)
     conditions = set(Layout(row.product).conditions)
+    tolerated = _tolerated(connection, row)
     found = []
     for name, own in pairs.items():
         kind: Kind = "condition" if name in conditions else "metric"
         shift = shift_of(own)
-        state = state_of(shift, before=before.get((kind, name)), metrics=len(pairs))
+        state = state_of(
+            shift, before=before.get((kind, name)), metrics=len(pairs),
+            tolerated=tolerated.get(name, 0.0),
+        )  # fmt: skip
         figures: dict[str, float | int | str] = {}
         if shift is not None:
             figures = {
                 "index": shift.index, "shift": shift.shift, "spread_ratio": shift.spread_ratio,
                 "devices": shift.devices, "agree": shift.agree, "chance": shift.chance,
+                "tolerated": tolerated.get(name, 0.0),
             }  # fmt: skip
         said = say_shift(
             row.product.metric(name), shift, state=state, is_condition=kind == "condition"
@@ -76,6 +82,16 @@ def _inputs(
             )
         )  # fmt: skip
     return found
+
+
+def _tolerated(connection: Connection, row: ProductRow) -> dict[str, float]:
+    """Return how far each watched metric may move before scoring takes notice, in its unit."""
+    layout = Layout(row.product)
+    known = read_baseline(connection, product_id=row.id)
+    if known is None:
+        return {}
+    allowed = Patterns(layout, known.baseline).unmodelled
+    return dict(zip(layout.watched, allowed.tolist(), strict=True))
 
 
 def _calibration(

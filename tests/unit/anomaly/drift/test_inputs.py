@@ -14,7 +14,7 @@ from anomaly.drift.words import say_shift
 from core.product import Metric
 
 METRIC = Metric(name="vibration", title="Vibration", unit="mm/s", low=0, high=50)
-SHIFT = Shift(index=0.4, shift=0.31, spread_ratio=1.0, devices=20, agree=19, chance=1e-5)
+SHIFT = Shift(index=0.4, shift=0.31, spread_ratio=1.0, width=0.2, devices=20, agree=19, chance=1e-5)
 
 
 def make_fleet(
@@ -52,6 +52,18 @@ def test_devices_that_wander_each_in_its_own_direction_have_not_drifted_together
 @pytest.mark.parametrize("change", [{"shift": 0.8}, {"shift": -0.8}, {"spread": 2.0}])
 def test_a_metric_that_moves_on_all_devices_has_drifted(seed, change):
     assert state(make_fleet(seed, **change)) == "drifted"
+
+
+def test_what_scoring_allows_for_is_no_drift_however_sure_it_is():
+    shift = shift_of(make_fleet(1, shift=0.8))
+    wider = shift_of(make_fleet(1, spread=3.0))
+
+    def judged(found, tolerated):
+        return state_of(found, before=None, metrics=10, tolerated=tolerated)
+
+    assert (judged(shift, 0.7), judged(shift, 0.9)) == ("drifted", "steady")
+    # The middle half of a normal distribution is 1.35 wide.
+    assert (judged(wider, 1.2), judged(wider, 1.5)) == ("drifted", "steady")
 
 
 def test_few_devices_cannot_tell():
