@@ -146,6 +146,8 @@ class Tape:
             service_component=labels.service_component,
             failure_us=labels.failure_us,
             failure_mode=labels.failure_mode,
+            doubt_us=labels.doubt_us,
+            doubt_mode=labels.doubt_mode,
             traits=stream.traits,
         )
         modes, components = self.catalog.modes, self.catalog.components

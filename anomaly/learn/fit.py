@@ -11,12 +11,13 @@ unless the mixture is surely better.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from anomaly.learn.age import US_PER_HOUR
 from anomaly.learn.calibration import Calibration, fit_calibration
+from anomaly.learn.doubts import looked_at
 from anomaly.learn.frame import (
     GROUPS,
     Frame,
@@ -239,7 +240,7 @@ class _Job:
     def _own(self) -> _Own:
         """Learn the mode by itself; forecast both slices by hazards that left the device out."""
         train, check = self.train.frame, self.check.frame
-        outcome = self.train.outcome
+        outcome = self._judged_by_visits()
         failures = _failures(self.train.histories, self.place)
         groups, are_devices = self._groups(outcome)
         start = [h.begins_us for h in self.train.histories]
@@ -269,6 +270,17 @@ class _Job:
                 rows = np.flatnonzero(fold[frame.device] == number)
                 chance[rows] = 1 - part.survival(frame.x[rows], self.horizons)
         return _Own(hazard=whole, train_chance=chances[0], check_chance=chances[1])
+
+    def _judged_by_visits(self) -> Outcome:
+        """What came in the training slice; rows before a visit that found nothing count for more."""
+        outcome, train = self.train.outcome, self.train.frame
+        if not any((history.doubt_mode == self.place).any() for history in self.train.histories):
+            return outcome
+        sureness = looked_at(
+            self.train.histories, train.device, train.at_us, place=self.place,
+            ahead_hours=max(self.horizons),
+        )  # fmt: skip
+        return replace(outcome, sureness=sureness)
 
     def _share_of_shared(self, own: _Own) -> float:
         """How much what all modes learned counts; all, where the mode by itself taught nothing."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from anomaly.learn.age import Age
 from anomaly.learn.calendar import Calendar
+from anomaly.learn.doubts import Doubts
 from anomaly.learn.events import Events
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
@@ -22,11 +23,11 @@ from anomaly.learn.traits import Traits
 from anomaly.learn.wear import Wear
 from anomaly.records import FloatArray, IntArray
 
-Group = Age | Services | Events | Traits | Calendar | Wear | Metrics
+Group = Age | Services | Events | Traits | Calendar | Wear | Metrics | Doubts
 """One group of features: a tagged Struct with `fit`, `names` and `columns`, as in `age`."""
 AnyGroup = Group | Recurring
 """`Recurring` is for what all modes learn together."""
-GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear, Metrics)
+GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear, Metrics, Doubts)
 """In the order of their columns."""
 
 

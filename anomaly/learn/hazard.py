@@ -176,6 +176,9 @@ def cross(outcome: Outcome, edges: Sequence[float]) -> Periods:
             failed |= outcome.has_failed & (outcome.hours <= 0)
         seen = np.clip((outcome.hours - start) / (end - start), 0, 1)
         weight = np.where(failed, 1.0, np.where(outcome.has_failed & (seen < 1), 0.0, seen))
+        if outcome.sureness is not None:
+            fails = outcome.has_failed & (outcome.hours <= edges[-1])
+            weight = np.where(fails, weight, weight * outcome.sureness)
         rows = np.flatnonzero(weight > 0)
         parts.append((rows, np.full(len(rows), number), failed[rows], weight[rows]))
         start = end

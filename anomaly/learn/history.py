@@ -89,6 +89,9 @@ class History:
     failure_us: IntArray = field(default_factory=_no_instants)
     failure_mode: IntArray = field(default_factory=_no_instants)
     """Place in `Catalog.modes`."""
+    doubt_us: IntArray = field(default_factory=_no_instants)
+    """Visits at which no fault of a mode was found."""
+    doubt_mode: IntArray = field(default_factory=_no_instants)
     traits: Mapping[str, str] = field(default_factory=dict)
     """What does not change: lot, firmware at delivery, site, model."""
 
@@ -103,6 +106,7 @@ class History:
         events = int(np.searchsorted(self.event_us, at_us, side="right"))
         services = int(np.searchsorted(self.service_us, at_us, side="right"))
         failures = int(np.searchsorted(self.failure_us, at_us, side="right"))
+        doubts = int(np.searchsorted(self.doubt_us, at_us, side="right"))
         return History(
             device=self.device,
             begins_us=self.begins_us,
@@ -118,5 +122,7 @@ class History:
             service_component=self.service_component[:services],
             failure_us=self.failure_us[:failures],
             failure_mode=self.failure_mode[:failures],
+            doubt_us=self.doubt_us[:doubts],
+            doubt_mode=self.doubt_mode[:doubts],
             traits=self.traits,
         )

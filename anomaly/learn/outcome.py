@@ -20,9 +20,12 @@ class Outcome:
     """Until the next failure, or until the observation ended; shape (rows,), at least 0."""
     has_failed: BoolArray
     """False: censored, it had not failed by then."""
+    sureness: FloatArray | None = None
+    """How much it counts that no failure came, greater than 0; None: 1."""
 
     def take(self, rows: IntArray) -> "Outcome":
-        return Outcome(hours=self.hours[rows], has_failed=self.has_failed[rows])
+        sureness = None if self.sureness is None else self.sureness[rows]
+        return Outcome(hours=self.hours[rows], has_failed=self.has_failed[rows], sureness=sureness)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

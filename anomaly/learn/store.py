@@ -201,6 +201,8 @@ def _history(catalog: Catalog, facts: _Facts, life: _Life) -> History:
         service_component=labels.service_component,
         failure_us=labels.failure_us,
         failure_mode=labels.failure_mode,
+        doubt_us=labels.doubt_us,
+        doubt_mode=labels.doubt_mode,
         traits=life.traits,
     )
 
