@@ -113,13 +113,20 @@ def leave(
         add_finding(connection, device_id, failure + STEP_US // 2, number=1000 * number + turn)
 
 
-def add_finding(connection: Connection, device_id: int, at_us: int, *, number: int) -> None:
-    """A confirmed finding, without the ticket before it: findings are all that learning reads."""
+def add_finding(
+    connection: Connection,
+    device_id: int,
+    at_us: int,
+    *,
+    number: int,
+    verdict: str = "confirmed",
+) -> None:
+    """A finding, without the ticket before it: findings are all that learning reads."""
     connection.execute("set local session_replication_role = replica")
     connection.execute(
         "insert into maintenance.finding (work_order_id, device_id, failure_mode, component, verdict,"
-        " found_at, recorded_by, created_at) values (%s, %s, %s, 'bearing', 'confirmed', %s, 'test', %s)",
-        [number + 1, device_id, MODE, instant(at_us), wall_now()],
+        " found_at, recorded_by, created_at) values (%s, %s, %s, 'bearing', %s, %s, 'test', %s)",
+        [number + 1, device_id, MODE, verdict, instant(at_us), wall_now()],
     )
     connection.execute("set local session_replication_role = origin")
 
