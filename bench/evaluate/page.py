@@ -27,6 +27,8 @@ MEANINGS: Mapping[str, str] = {
     "brier": "mean squared error of P(failure within h), weighted for censored lives",
     "ece": "expected calibration error, 15 groups of equal weight",
     "c_index": "Harrell's C: of two lives, how often the shorter one had the higher risk",
+    "c_index_uno": "Uno's C: the same as if no observation had ended early, for failures of the first two years",
+    "c_index_any_age": "Harrell's C over the forecasts of all ages, remaining lives instead of whole ones",
     "rmse_raw": "root mean squared error of remaining life, labels as they are",
     "rmse_capped": "the same, labels and forecasts capped at 125 cycles",
     "nasa_raw": "NASA's asymmetric score, labels as they are: lower is better",
