@@ -16,7 +16,7 @@ Singer, Willett (1993), J. Educ. Stat. 18(2). doi:10.3102/10769986018002155
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -33,6 +33,8 @@ FAILURES_MIN = 10
 Peduzzi et al. (1996), J. Clin. Epidemiol. 49(12). doi:10.1016/S0895-4356(96)00236-3"""
 PERIODS_MAX = 60_000
 """Person-periods that trees are grown from; beyond, rows without failure are thinned and weighted up."""
+ROWS_AT_ONCE = 20_000
+"""Rows that are forecast together: a copy of all of them with each interval's end would be as large as they are."""
 FOLDS = 3
 TREES_TRIED = (5, 10, 20, 40, 80, 160)
 L2 = 30.0
@@ -83,12 +85,15 @@ class Hazard(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def _steps(self, x: FloatArray) -> FloatArray:
         """Cumulative hazard within each interval; shape (rows, intervals)."""
-        columns = []
-        for edge in self.edges_hours:
-            crossed = _cross(x, edge)
-            chance = np.mean([trees.predict(crossed) for trees in self.members], axis=0)
-            columns.append(-np.log1p(-np.minimum(chance, 1 - _TINY)))
-        return np.stack(columns, axis=1)
+        steps = np.empty((len(x), len(self.edges_hours)))
+        for first in range(0, len(x), ROWS_AT_ONCE):
+            part = slice(first, first + ROWS_AT_ONCE)
+            crossed = np.concatenate([x[part], np.empty((len(x[part]), 1))], axis=1)
+            for column, edge in enumerate(self.edges_hours):
+                crossed[:, -1] = edge
+                chance = np.mean([trees.predict(crossed) for trees in self.members], axis=0)
+                steps[part, column] = -np.log1p(-np.minimum(chance, 1 - _TINY))
+        return steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,10 @@ class Periods:
     interval: IntArray
     has_failed: BoolArray
     weight: FloatArray
+
+    def at(self, rows: IntArray) -> "Periods":
+        """Return the same of rows that stand at these places."""
+        return replace(self, row=rows[self.row])
 
     def take(self, chosen: IntArray, *, scale: FloatArray) -> "Periods":
         return Periods(
@@ -119,6 +128,7 @@ def fit_hazard(  # noqa: PLR0913 - rows and what is known of them, named
     horizons_hours: Sequence[float],
     seeds: Sequence[int],
     trees: int | None = None,
+    rows: IntArray | None = None,
 ) -> Hazard:
     """Learn the hazard of one failure mode.
 
@@ -137,16 +147,23 @@ def fit_hazard(  # noqa: PLR0913 - rows and what is known of them, named
         Horizons that will be asked for: the hazard may change there.
     trees : int, optional
         Do not choose the number of trees again; 0: nothing can be learned.
+    rows : ndarray, optional
+        Learn from these alone, without a copy of them.
     """
+    used = np.arange(len(x)) if rows is None else rows
+    outcome = Outcome(hours=outcome.hours[used], has_failed=outcome.has_failed[used])
     edges = choose_edges(outcome, horizons_hours)
     rate = (PRIOR_FAILURES + failures) / (PRIOR_HOURS + exposure_hours)
     plain = Hazard(edges_hours=edges, rate_per_hour=rate)
-    if failures < FAILURES_MIN or len(np.unique(groups)) < FOLDS or trees == 0:
+    names = np.unique(groups[used])
+    if failures < FAILURES_MIN or len(names) < FOLDS or trees == 0:
         return plain
-    periods = cross(outcome, edges)
+    periods = cross(outcome, edges).at(used)
     ratio = None
     if trees is None:
-        trees, ratio = _choose_trees(x, periods, edges=edges, groups=groups, seed=seeds[0])
+        trees, ratio = _choose_trees(
+            x, periods, edges=edges, groups=groups, names=names, seed=seeds[0]
+        )
     if trees == 0:
         return msgspec.structs.replace(plain, loss_ratio=ratio)
     members = tuple(Trees.of(_grow(x, periods, edges=edges, trees=trees, seed=s)) for s in seeds)
@@ -184,10 +201,6 @@ def cross(outcome: Outcome, edges: Sequence[float]) -> Periods:
         start = end
     row, interval, has_failed, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Periods(row=row, interval=interval, has_failed=has_failed, weight=weights)
-
-
-def _cross(x: FloatArray, edge: float) -> FloatArray:
-    return np.concatenate([x, np.full((len(x), 1), edge)], axis=1)
 
 
 def _thin(periods: Periods, *, most: int, rng: np.random.Generator) -> Periods:
@@ -248,13 +261,19 @@ def _table(x: FloatArray, periods: Periods, edges: Sequence[float]) -> FloatArra
     return np.concatenate([x[periods.row], ends[:, None]], axis=1)
 
 
-def _choose_trees(
-    x: FloatArray, periods: Periods, *, edges: Sequence[float], groups: IntArray, seed: int
+def _choose_trees(  # noqa: PLR0913 - rows and what is known of them, named
+    x: FloatArray,
+    periods: Periods,
+    *,
+    edges: Sequence[float],
+    groups: IntArray,
+    names: IntArray,
+    seed: int,
 ) -> tuple[int, float]:
     """Return how many trees did best on groups left out (0: none did better than a constant), and how well."""
     rng = np.random.default_rng(seed)
     thin = _thin(periods, most=PERIODS_MAX // 3, rng=rng)
-    names = rng.permutation(np.unique(groups))
+    names = rng.permutation(names)
     fold_of = dict(zip(names.tolist(), (np.arange(len(names)) % FOLDS).tolist(), strict=True))
     fold = np.array([fold_of[g] for g in groups[thin.row].tolist()])
     losses, constant, weight = np.zeros(len(TREES_TRIED)), 0.0, 0.0

@@ -10,6 +10,7 @@ from anomaly.learn.hazard import (
     FAILURES_MIN,
     PRIOR_FAILURES,
     PRIOR_HOURS,
+    ROWS_AT_ONCE,
     Hazard,
     choose_edges,
     cross,
@@ -124,3 +125,32 @@ def test_noise_teaches_nothing_and_leaves_the_rate() -> None:
 
     assert hazard.members == ()
     assert hazard.loss_ratio == 1
+
+
+def test_learning_from_some_rows_is_learning_from_a_copy_of_them() -> None:
+    x, outcome, groups = fleet()
+    rows = np.flatnonzero(groups % 3 != 1)
+    facts = {"failures": 40, "exposure_hours": 2160.0, "horizons_hours": (6, 24), "seeds": (0,)}
+
+    within = fit_hazard(x, outcome, groups=groups, rows=rows, **facts)
+    copied = fit_hazard(
+        x[rows],
+        Outcome(hours=outcome.hours[rows], has_failed=outcome.has_failed[rows]),
+        groups=groups[rows],
+        **facts,
+    )
+
+    assert within.trees > 0
+    assert within == copied
+
+
+def test_many_rows_are_forecast_as_each_by_itself() -> None:
+    x, model = fleet()[0], learned()
+    many = np.tile(x, (-(-2 * ROWS_AT_ONCE // len(x)), 1))
+
+    found = model.survival(many, [24.0, 100.0])
+
+    assert model.members
+    assert len(found) > ROWS_AT_ONCE
+    assert np.array_equal(found[: len(x)], model.survival(x, [24.0, 100.0]))
+    assert np.array_equal(found[-len(x) :], found[: len(x)])
