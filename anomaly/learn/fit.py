@@ -26,6 +26,7 @@ from anomaly.learn.frame import (
     fit_spec,
     instants,
     make_frame,
+    thinned,
 )  # fmt: skip
 from anomaly.learn.hazard import FOLDS, Hazard, fit_hazard
 from anomaly.learn.history import Catalog, History
@@ -43,6 +44,126 @@ OWN_MODES_MAX = 30
 """With more modes that failed often enough there is no hazard for each: what they learn together stands."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What all modes of a product are learned from, and how."""
+
+    catalog: Catalog
+    spec: FrameSpec
+    """Of what a mode by itself is learned from."""
+    train: Instants
+    check: Instants
+    """That calibrates."""
+    after_us: int | None
+    """After which `check` begins; None: it is `train`."""
+    seen_until: tuple[int, int]
+    """End of `train` and of `check`."""
+    group: IntArray
+    """Per history: those of one number are left out together."""
+    horizons: tuple[float, ...]
+    seeds: tuple[int, ...]
+    may_recur: bool
+    """Whether something may be learned from how failures recur."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """A ground with the features of all its rows: made once for all modes."""
+
+    ground: Ground
+    train: Frame
+    check: Frame
+
+
+def ground_of(  # noqa: PLR0913 - what to learn from and how, named
+    catalog: Catalog,
+    histories: Sequence[History],
+    *,
+    train_until_us: int | None,
+    calibrate_until_us: int,
+    seeds: Sequence[int],
+    horizons_hours: Sequence[float] = HORIZONS_HOURS,
+    groups: Sequence[type[Group]] = GROUPS,
+    together: Sequence[int] | None = None,
+) -> Ground:
+    """Cut histories, and learn what their features need; nothing later than `calibrate_until_us` is looked at.
+
+    Parameters
+    ----------
+    train_until_us : int or None
+        End of the slice that hazards learn from. None: devices have no time in common (lives that are
+        known by age only); then the calibration looks at the same time, still at other devices.
+    groups : sequence, optional
+        Features that may be known. Without all of them nothing is learned from how failures recur.
+    together : sequence of int, optional
+        Per history: those of one number are left out together, because they are no independent cases
+        (records of one machine, units of one plant). By default each stands for itself.
+    """
+    last_us = calibrate_until_us if train_until_us is None else train_until_us
+    past = [h.upto(last_us) for h in histories]
+    spec = fit_spec(catalog, [h for h in past if h.until_us > h.begins_us], groups=groups)
+    width = len(spec.names)
+    train = check = _asked(catalog, past, after_us=None, width=width)
+    if train_until_us is not None:
+        later = [h.upto(calibrate_until_us) for h in histories]
+        check = _asked(catalog, later, after_us=train_until_us, width=width)
+    return Ground(
+        catalog=catalog, spec=spec, train=train, check=check, after_us=train_until_us,
+        seen_until=(last_us, calibrate_until_us), group=_group(histories, together),
+        horizons=tuple(sorted(horizons_hours)), seeds=tuple(seeds),
+        may_recur=tuple(groups) == GROUPS,
+    )  # fmt: skip
+
+
+def learn_together(ground: Ground) -> Told | None:
+    """Learn what all modes have in common; None where failures do not recur, or not all may be known."""
+    few = len(np.unique(ground.group)) < FOLDS
+    if not ground.may_recur or few or not recurs(ground.train.histories):
+        return None
+    return fit_shared(
+        ground.catalog, ground.train, ground.check, group=ground.group,
+        horizons_hours=ground.horizons, seeds=ground.seeds,
+    )  # fmt: skip
+
+
+def lay_out(ground: Ground, told: ToldMode | None) -> Tables:
+    """Compute the features of all rows; none where what the modes learn together stands alone."""
+    if told is not None and told.often > OWN_MODES_MAX:
+        ground = replace(ground, spec=FrameSpec(groups=()))
+    train = check = make_frame(
+        ground.catalog, ground.spec, ground.train.histories, at_us=ground.train.at_us
+    )
+    if ground.after_us is not None:
+        check = make_frame(
+            ground.catalog, ground.spec, ground.check.histories, at_us=ground.check.at_us
+        )
+    return Tables(ground=_without_windows(ground), train=train, check=check)
+
+
+def _without_windows(ground: Ground) -> Ground:
+    """Leave out what is in the tables now; what comes after their rows is all that is still asked for."""
+
+    def bare(asked: Instants) -> Instants:
+        some = np.empty(0, dtype=np.int64)
+        none = np.empty((0, 0))
+        kept = [replace(h, at_us=some, values=none, health=none) for h in asked.histories]
+        return Instants(at_us=asked.at_us, histories=kept)
+
+    return replace(ground, train=bare(ground.train), check=bare(ground.check))
+
+
+def fit_mode(tables: Tables, mode: str, told: ToldMode | None) -> ModeModel:
+    """Learn one failure mode; `told`: what `learn_together` made of the same ground for it."""
+    ground = tables.ground
+    job = _Job(
+        place=ground.catalog.modes.index(mode), told=told, group=ground.group,
+        horizons=ground.horizons, seeds=ground.seeds, after_us=ground.after_us,
+        train=_Slice.of(ground.catalog, tables.train, ground.train, mode=mode),
+        check=_Slice.of(ground.catalog, tables.check, ground.check, mode=mode),
+    )  # fmt: skip
+    return job.fit(mode, ground.spec, seen_until=ground.seen_until)
+
+
 def fit_mode_models(  # noqa: PLR0913 - what to learn from and how, named
     catalog: Catalog,
     histories: Sequence[History],
@@ -55,43 +176,21 @@ def fit_mode_models(  # noqa: PLR0913 - what to learn from and how, named
     groups: Sequence[type[Group]] = GROUPS,
     together: Sequence[int] | None = None,
 ) -> dict[str, ModeModel]:
-    """Learn failure modes, by default all, one after the other; parameters as in `fit_mode_model`."""
-    told = learn_together(
+    """Learn failure modes, by default all, one after the other; parameters as in `ground_of`."""
+    ground = ground_of(
         catalog, histories, train_until_us=train_until_us, calibrate_until_us=calibrate_until_us,
         seeds=seeds, horizons_hours=horizons_hours, groups=groups, together=together,
     )  # fmt: skip
+    wanted = catalog.modes if modes is None else tuple(modes)
+    told = told_by_mode(catalog, learn_together(ground))
+    tables = lay_out(ground, next(iter(told.values()), None))
+    return {mode: fit_mode(tables, mode, told[mode]) for mode in wanted}
+
+
+def told_by_mode(catalog: Catalog, told: Told | None) -> dict[str, ToldMode | None]:
     return {
-        mode: fit_mode_model(
-            catalog, histories, mode=mode, train_until_us=train_until_us,
-            calibrate_until_us=calibrate_until_us, seeds=seeds, horizons_hours=horizons_hours,
-            groups=groups, together=together,
-            told=None if told is None else told.of(catalog.modes.index(mode)),
-        )
-        for mode in (catalog.modes if modes is None else modes)
-    }  # fmt: skip
-
-
-def learn_together(  # noqa: PLR0913 - what to learn from and how, named
-    catalog: Catalog,
-    histories: Sequence[History],
-    *,
-    train_until_us: int | None,
-    calibrate_until_us: int,
-    seeds: Sequence[int],
-    horizons_hours: Sequence[float] = HORIZONS_HOURS,
-    groups: Sequence[type[Group]] = GROUPS,
-    together: Sequence[int] | None = None,
-) -> Told | None:
-    """Learn what all modes have in common; None where failures do not recur, or not all may be known."""
-    train, check, _ = _slices(catalog, histories, train_until_us, calibrate_until_us)
-    group = _group(histories, together)
-    few = len(np.unique(group)) < FOLDS
-    if tuple(groups) != GROUPS or few or not recurs(train.histories):
-        return None
-    return fit_shared(
-        catalog, train, check, group=group, horizons_hours=tuple(sorted(horizons_hours)),
-        seeds=seeds,
-    )  # fmt: skip
+        mode: None if told is None else told.of(place) for place, mode in enumerate(catalog.modes)
+    }
 
 
 def fit_mode_model(  # noqa: PLR0913 - what to learn from and how, named
@@ -105,63 +204,26 @@ def fit_mode_model(  # noqa: PLR0913 - what to learn from and how, named
     horizons_hours: Sequence[float] = HORIZONS_HOURS,
     groups: Sequence[type[Group]] = GROUPS,
     together: Sequence[int] | None = None,
-    told: ToldMode | None = None,
 ) -> ModeModel:
-    """Learn one failure mode from histories; nothing later than `calibrate_until_us` is looked at.
-
-    Parameters
-    ----------
-    train_until_us : int or None
-        End of the slice that hazards learn from. None: devices have no time in common (lives that are
-        known by age only); then the calibration looks at the same time, still at other devices.
-    groups : sequence, optional
-        Features that may be known. Without all of them nothing is learned from how failures recur.
-    together : sequence of int, optional
-        Per history: those of one number are left out together, because they are no independent cases
-        (records of one machine, units of one plant). By default each stands for itself.
-    told : ToldMode, optional
-        What `learn_together` made of the same histories.
-    """
-    train, check, after_us = _slices(catalog, histories, train_until_us, calibrate_until_us)
-    own = () if told is not None and told.often > OWN_MODES_MAX else groups
-    seen = [h for h in train.histories if h.until_us > h.begins_us]
-    spec = fit_spec(catalog, seen, groups=own)
-    job = _Job(
-        place=catalog.modes.index(mode), told=told, group=_group(histories, together),
-        horizons=tuple(sorted(horizons_hours)), seeds=tuple(seeds), after_us=after_us,
-        train=_Slice.of(catalog, spec, train, mode=mode),
-        check=_Slice.of(catalog, spec, check, mode=mode),
+    """Learn one failure mode by itself; parameters as in `ground_of`."""
+    ground = ground_of(
+        catalog, histories, train_until_us=train_until_us, calibrate_until_us=calibrate_until_us,
+        seeds=seeds, horizons_hours=horizons_hours, groups=groups, together=together,
     )  # fmt: skip
-    return job.fit(
-        mode, spec,
-        seen_until=(calibrate_until_us if train_until_us is None else train_until_us, calibrate_until_us),
-    )  # fmt: skip
-
-
-def _slices(
-    catalog: Catalog,
-    histories: Sequence[History],
-    train_until_us: int | None,
-    calibrate_until_us: int,
-) -> tuple[Instants, Instants, int | None]:
-    """Return what is learned from, what calibrates, and after which instant the second begins."""
-    last_us = calibrate_until_us if train_until_us is None else train_until_us
-    train = _asked(catalog, [h.upto(last_us) for h in histories], after_us=None)
-    if train_until_us is None:
-        return train, train, None
-    later = [h.upto(calibrate_until_us) for h in histories]
-    return train, _asked(catalog, later, after_us=train_until_us), train_until_us
+    return fit_mode(lay_out(ground, None), mode, None)
 
 
 def _group(histories: Sequence[History], together: Sequence[int] | None) -> IntArray:
     return np.arange(len(histories)) if together is None else np.asarray(together)
 
 
-def _asked(catalog: Catalog, histories: Sequence[History], *, after_us: int | None) -> Instants:
+def _asked(
+    catalog: Catalog, histories: Sequence[History], *, after_us: int | None, width: int
+) -> Instants:
     rows = [instants(catalog, history) for history in histories]
     if after_us is not None:
         rows = [at[at > after_us] for at in rows]
-    return Instants(at_us=rows, histories=histories)
+    return Instants(at_us=thinned(rows, width=width), histories=histories)
 
 
 def _failures(histories: Sequence[History], place: int, *, after_us: int | None = None) -> int:
@@ -178,8 +240,7 @@ class _Slice:
     outcome: Outcome
 
     @classmethod
-    def of(cls, catalog: Catalog, spec: FrameSpec, asked: Instants, *, mode: str) -> "_Slice":
-        frame = make_frame(catalog, spec, asked.histories, at_us=asked.at_us)
+    def of(cls, catalog: Catalog, frame: Frame, asked: Instants, *, mode: str) -> "_Slice":
         outcome = outcome_of(catalog, asked.histories, frame, mode=mode)
         return cls(frame=frame, histories=asked.histories, outcome=outcome)
 
@@ -250,9 +311,8 @@ class _Job:
         )
 
         def fit(rows: IntArray, *, trees: int | None) -> Hazard:
-            part = outcome.take(rows)
             return fit_hazard(
-                train.x[rows], part, groups=groups[rows],
+                train.x, outcome, rows=rows, groups=groups,
                 failures=failures if train.x.shape[1] else 0, exposure_hours=hours,
                 horizons_hours=self.horizons, seeds=self.seeds, trees=trees,
             )  # fmt: skip

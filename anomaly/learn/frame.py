@@ -29,6 +29,8 @@ AnyGroup = Group | Recurring
 """`Recurring` is for what all modes learn together."""
 GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Calendar, Wear, Metrics, Doubts)
 """In the order of their columns."""
+FRAME_BYTES_MAX = 320_000_000
+"""Of a frame that is learned from or calibrated on: two of them and two years of 500 devices fit into 2 GiB."""
 
 
 class FrameSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,17 @@ def instants(catalog: Catalog, history: History) -> IntArray:
     every = catalog.every_us
     first = (history.seen_from_us // every + 1) * every
     return np.arange(first, history.until_us + 1, every, dtype=np.int64)
+
+
+def thinned(rows: Sequence[IntArray], *, width: int) -> list[IntArray]:
+    """Leave out instants where a frame of them all would be too large; every n-th of each device stays.
+
+    Neighbouring instants of a device look nearly the same, so little is lost. Each device begins with another
+    one, so that no hour of the day is left out of all of them.
+    """
+    most = max(1, FRAME_BYTES_MAX // (8 * max(width, 1)))
+    every = max(1, -(-sum(len(at) for at in rows) // most))
+    return [at[number % every :: every] for number, at in enumerate(rows)]
 
 
 def make_frame(

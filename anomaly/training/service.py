@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from joblib import Parallel, delayed
 
-from anomaly.learn.fit import fit_mode_model, learn_together
+from anomaly.learn.fit import fit_mode, ground_of, lay_out, learn_together, told_by_mode
 from anomaly.learn.frame import Frame, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
@@ -116,19 +116,16 @@ def challengers(  # noqa: PLR0913 - what to learn from and how, named
         )
     on_step("learning")
     found: dict[str, ModeModel] = {}
-    told = learn_together(
+    ground = ground_of(
         catalog, teachers, train_until_us=slices.train_until_us,
         calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
     )  # fmt: skip
-    with spread(teachers):
+    told = told_by_mode(catalog, learn_together(ground))
+    tables = lay_out(ground, next(iter(told.values()), None))
+    with spread(tables):
         learned = Parallel(return_as="generator")(
-            delayed(fit_mode_model)(
-                catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
-                calibrate_until_us=slices.calibrate_until_us, seeds=seeds,
-                told=None if told is None else told.of(catalog.modes.index(mode)),
-            )
-            for mode in catalog.modes
-        )  # fmt: skip
+            delayed(fit_mode)(tables, mode, told[mode]) for mode in catalog.modes
+        )
         for mode, model in zip(catalog.modes, learned, strict=True):
             on_step(f"{mode}: learned")
             found[mode] = model

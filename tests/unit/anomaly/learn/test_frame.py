@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomaly.learn.frame import FrameSpec, fit_spec, make_frame
+from anomaly.learn import frame as frame_module
+from anomaly.learn.frame import FrameSpec, fit_spec, make_frame, thinned
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.outcome import outcome_of
 from core.product import FailureMode, Metric, Product
@@ -154,3 +155,15 @@ def test_values_as_they_are_stored_give_the_same_features_as_in_double_precision
     assert specs[0] == specs[1]
     assert frames[0].x.dtype == np.float64
     assert np.array_equal(frames[0].x, frames[1].x, equal_nan=True)
+
+
+def test_a_frame_that_would_be_too_large_leaves_out_instants_evenly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [np.arange(10), np.arange(100, 130), np.arange(5)]
+    monkeypatch.setattr(frame_module, "FRAME_BYTES_MAX", 8 * 4 * 15)
+
+    found = thinned(rows, width=4)
+
+    assert [at.tolist() for at in found] == [[0, 3, 6, 9], list(range(101, 130, 3)), [2]]
+    assert [len(at) for at in thinned(rows, width=1)] == [10, 30, 5]

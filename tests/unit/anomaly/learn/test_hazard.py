@@ -5,13 +5,17 @@ from functools import cache
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anomaly.learn.hazard import (
+    _SHARES,
     FAILURES_MIN,
     PRIOR_FAILURES,
     PRIOR_HOURS,
     ROWS_AT_ONCE,
     Hazard,
+    _spread,
     choose_edges,
     cross,
     fit_hazard,
@@ -154,3 +158,12 @@ def test_many_rows_are_forecast_as_each_by_itself() -> None:
     assert len(found) > ROWS_AT_ONCE
     assert np.array_equal(found[: len(x)], model.survival(x, [24.0, 100.0]))
     assert np.array_equal(found[-len(x) :], found[: len(x)])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400))
+def test_values_are_spread_over_as_the_nearest_quantiles_are(values: list[float]) -> None:
+    ordered = np.sort(np.array(values))
+
+    found = _spread(ordered)
+
+    assert np.array_equal(found, np.quantile(ordered, _SHARES, method="nearest"))
