@@ -19,7 +19,7 @@ from anomaly.backtest.track import Track
 from anomaly.backtest.verdict import Question, answer
 from anomaly.features import Layout
 from anomaly.judge.report import Table
-from anomaly.learn.fit import fit_mode_model, learn_together
+from anomaly.learn.fit import fit_mode_models
 from anomaly.learn.history import Catalog
 from anomaly.learn.model import ModeModel
 from anomaly.training.contest import Contest, contest
@@ -232,17 +232,13 @@ def _learn(
         catalog=catalog,
         said={t.history.device: Said(made_us=t.made_us, p_fail=t.p_fail) for t in tracks},
     )
-    told = learn_together(
-        catalog, teachers, train_until_us=slices.train_until_us,
-        calibrate_until_us=slices.calibrate_until_us, seeds=(seed,),
+    models = fit_mode_models(
+        catalog, teachers, modes=[m.name for m in catalog.product.failure_modes if m.evidence],
+        train_until_us=slices.train_until_us, calibrate_until_us=slices.calibrate_until_us,
+        seeds=(seed,),
     )  # fmt: skip
     better, contests = {}, []
-    for mode in (m.name for m in catalog.product.failure_modes if m.evidence):
-        model = fit_mode_model(
-            catalog, teachers, mode=mode, train_until_us=slices.train_until_us,
-            calibrate_until_us=slices.calibrate_until_us, seeds=(seed,),
-            told=None if told is None else told.of(catalog.modes.index(mode)),
-        )  # fmt: skip
+    for mode, model in models.items():
         found = contest(
             catalog, histories, challenger=model, slices=slices, seed=seed,
             champion=first_layer.of(mode),
