@@ -125,19 +125,19 @@ def fit_errors(life: FloatArray, truth: FloatArray, device: IntArray) -> Errors:
         Rows of one device share a number.
     """
     weight = device_weights(device)
-    order = np.argsort(life, kind="stable")
-    passed = np.cumsum(weight[order]) - weight[order] / 2
-    group = np.empty(len(life), dtype=np.int64)
+    _, place = np.unique(life, return_inverse=True)
+    mass = np.bincount(place, weights=weight)
     groups = _groups(device)
-    group[order] = np.minimum(passed / weight.sum() * groups, groups - 1).astype(np.int64)
+    # Equal estimates, at a cap for instance, stay together: which group of several would they tell of?
+    share = (np.cumsum(mass) - mass / 2) / mass.sum()
+    group = np.minimum(share * groups, groups - 1).astype(np.int64)[place]
     middles: list[float] = []
     tables, devices = [], []
     for number in range(groups):
         own = group == number
-        middle = float(np.median(life[own])) if own.any() else np.nan
-        if not own.any() or (middles and middle <= middles[-1]):
+        if not own.any():
             continue
-        middles.append(middle)
+        middles.append(float(np.median(life[own])))
         errors = weighted_quantiles((truth - life)[own], device[own], SHARES)
         tables.append(np.maximum.accumulate(errors))
         devices.append(len(np.unique(device[own])))

@@ -37,6 +37,22 @@ def test_too_few_devices_are_said_to_prove_nothing() -> None:
     assert errors.quantile(life[:1], 0.05).tolist() == [9]
 
 
+def test_equal_estimates_are_judged_together() -> None:
+    """Half of the estimates stand at a cap: what became of all of them counts, in any order of rows."""
+    device = np.arange(120)
+    life = np.where(device < 60, device.astype(float), 100.0)
+    truth = life + np.where(device < 90, -5.0, 20.0)
+    late_first = np.argsort(-truth, kind="stable")
+
+    errors = fit_errors(life, truth, device)
+    turned = fit_errors(life[late_first], truth[late_first], device[late_first])
+
+    assert errors.middles[-1] == 100.0
+    assert errors.quantile(np.array([100.0]), 0.9).tolist() == [120.0]
+    assert errors.quantile(np.array([100.0]), 0.1).tolist() == [95.0]
+    assert turned.quantile(life, 0.9).tolist() == errors.quantile(life, 0.9).tolist()
+
+
 def crowd(rng: np.random.Generator, devices: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Estimates whose error has a part per device, and grows with the life that is left."""
     device = np.repeat(np.arange(devices), rng.integers(5, 60, devices))
