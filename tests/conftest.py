@@ -1,6 +1,7 @@
 """Everything that tests share stands in tests/fixtures."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,11 @@ settings.load_profile("forecare")
 # Tests run beside each other: threads of boosted trees that wait for each other by spinning would make
 # each of them many times slower. Read by OpenMP when it is loaded, after this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the tests in the background lets them, and all that they start, ignore Ctrl-C; tests
+# that interrupt a process would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.fixtures.services", "tests.fixtures.community"]
 
