@@ -114,6 +114,7 @@ def test_machines_are_read_as_histories_of_a_product(folder: Path) -> None:
     assert all(np.all(np.diff(h.failure_us) >= 0) for h in logs.histories)
 
 
+@pytest.mark.begins_early
 def test_a_code_that_follows_another_is_foreseen_better_than_by_the_past_rate(folder: Path) -> None:
     options = ["--data", str(folder), "--json", "--seeds", "0", "--results", str(folder / "kept")]
 
