@@ -25,7 +25,7 @@ from anomaly.learn.outcome import Outcome
 from anomaly.learn.services import Services
 from anomaly.learn.traits import Traits
 from anomaly.learn.wear import Wear
-from anomaly.records import FloatArray, IntArray
+from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 
 GROUPS: tuple[type[Group], ...] = (Age, Services, Events, Traits, Wear, Metrics)
 """Features that remaining life is learned from: the hour of the week has no part in it."""
@@ -46,8 +46,6 @@ MEMORIES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 """How long an earlier estimate counts, in steps between rows, tried."""
 WORTH_IT = 0.99
 """Memory must bring the error below this share of what it is without."""
-SHARES = (0.05, 0.1, 0.5, 0.9, 0.95)
-"""Of the quantiles that are forecast."""
 WAYS: tuple[tuple[Way, About], ...] = (
     ("trees", "life"), ("kernel", "life"), ("trees", "share"), ("kernel", "share"),
     ("indicator", "share"), ("age", "share"), ("age", "life"),
@@ -127,8 +125,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def quantiles(self, life: FloatArray) -> FloatArray:
-        """Quantiles of the remaining life at `SHARES`, hours; (rows, shares)."""
-        return np.stack([self.errors.quantile(life, share) for share in SHARES], axis=1)
+        """Quantiles of the remaining life at `LIFE_SHARES`, hours; (rows, shares)."""
+        return np.stack([self.errors.quantile(life, share) for share in LIFE_SHARES], axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
