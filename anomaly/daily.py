@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from anomaly.evidence import instant
+from anomaly.fleet import store as fleet
 from anomaly.store import ProductRow
 from core.pool import Connection
 from core.sql import Queries
@@ -43,9 +44,8 @@ def claim_day(
 
 def watermark(connection: Connection, row: ProductRow) -> datetime | None:
     """Return the end of the newest day that a product's devices have been scored through; None: none was."""
-    values = {"product_id": row.id, "late_after": row.product.late_after}
-    found = connection.execute(_queries["fleet_watermark"], values).fetchone()
-    return day_of(found[0]) if found and found[0] is not None else None
+    reached = fleet.watermark(connection, product_id=row.id, late_after=row.product.late_after)
+    return None if reached is None else day_of(reached)
 
 
 def wait_for_look(connection: Connection, *, product_id: int, job: Job, now: datetime) -> None:
