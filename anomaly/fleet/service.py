@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from anomaly.daily import day_of
 from anomaly.fleet import store
 from anomaly.fleet.issue import next_state
 from anomaly.fleet.overlap import Overlap, overlaps
@@ -46,15 +47,17 @@ def look_at_product(
         Event time of the product's newest sample: while its day has been looked at, nothing else is read.
     """
     done = store.looked_through(connection, product_id=product_id)
-    if done is not None and _day(newest) <= done:
+    if done is not None and day_of(newest) <= done:
         return None
     reached = store.watermark(connection, product_id=product_id, late_after=product.late_after)
-    if reached is None or (done is not None and _day(reached) <= done):
+    if reached is None or (done is not None and day_of(reached) <= done):
         return None
     claimed = store.claim_look(connection, product_id=product_id, now=now)
-    if claimed is None or (claimed[0] is not None and _day(reached) <= claimed[0]):
+    if claimed is None or (claimed[0] is not None and day_of(reached) <= claimed[0]):
         return None
-    return _look(connection, product_id=product_id, product=product, through=_day(reached), now=now)
+    return _look(
+        connection, product_id=product_id, product=product, through=day_of(reached), now=now
+    )
 
 
 def _look(
@@ -144,11 +147,6 @@ def _beside(watches: list[Watch], flagged: list[Standing]) -> dict[Group, tuple[
         if own:
             found |= overlaps(watch.failed, own)
     return found
-
-
-def _day(at: datetime) -> datetime:
-    """Return the end of the newest whole day, in UTC."""
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _instant(day: float | None) -> datetime | None:
