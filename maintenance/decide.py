@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from core.product import FailureMode
+from core.tickets import Status, TicketPolicy
 from maintenance.reasons import Action, Reason
 
 CONFIRMATIONS = 2
@@ -23,6 +24,8 @@ CALM_FORECASTS = 4
 """So many calm forecasts in a row close a preventive alert by themselves; twice as many close a
 corrective one. Calm means less than `CALM_SHARE` of what would open it: the gap stops flapping."""
 CALM_SHARE = 0.5
+LIVE = TicketPolicy(confirm=CONFIRMATIONS, of=CONFIRMATION_WINDOW, calm_forecasts=CALM_FORECASTS)
+"""A backtest may ask what another policy would have done (`maintenance.replay`); live there is this one."""
 SCHEDULING = timedelta(days=1)
 """From a decision to the earliest visit that can be booked."""
 ACT_PROBABILITY = 0.25
@@ -30,13 +33,14 @@ ACT_PROBABILITY = 0.25
 DUE_MIN = {"preventive": timedelta(days=2), "corrective": timedelta(days=1)}
 DUE_MARGIN_SHARE = 0.1
 """Share of the wanted lead time that a visit should be done before the low quantile of life."""
+DUE_STEP_SHARE = 0.1
+"""A due date moves only by more than this share of the wanted lead time: no daily trickle."""
 SETTLING_FORECASTS = 8
 """After a repair the smoothed features need so many forecasts until they show the new part."""
 FAULT_SETTLING_FORECASTS = 2
 NO_FAULT_LEAD_TIMES = 2
 """After *no fault found* the same preventive warning is not repeated for so many lead times."""
 
-Status = Literal["learning", "ok", "declining", "failed", "no_data"]
 Level = Literal["watch", "plan", "act"]
 Kind = Literal["preventive", "corrective"]
 
@@ -87,13 +91,11 @@ class Streak(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Reason of the last decision, so that an unchanged one is not written again and again."""
 
-    @property
-    def is_confirmed(self) -> bool:
-        return sum(1 for level in self.levels if level) >= CONFIRMATIONS
+    def is_confirmed(self, policy: TicketPolicy) -> bool:
+        return sum(1 for level in self.levels if level) >= policy.confirm
 
-    @property
-    def is_urgent(self) -> bool:
-        return sum(1 for level in self.levels if level == "act") >= CONFIRMATIONS
+    def is_urgent(self, policy: TicketPolicy) -> bool:
+        return sum(1 for level in self.levels if level == "act") >= policy.confirm
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +117,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     closed_tickets: Sequence[ClosedTicket] = ()
     forecast_every: timedelta
     event_now: datetime
+    policy: TicketPolicy = LIVE
     late_through: datetime | None = None
     """Samples up to here arrived too late to alarm anybody; None: none did."""
     demoted_since: Mapping[str, datetime] = {}
@@ -138,8 +141,9 @@ def decide(
     tuple of Decision and Streak
         The decision, and the streak for the next forecast of this failure mode.
     """
-    costs = compare_costs(forecast, mode=mode)
-    streak = _follow(streak, forecast, mode=mode, costs=costs)
+    policy = situation.policy
+    costs = compare_costs(forecast, mode=mode, threshold=policy.threshold)
+    streak = _follow(streak, forecast, mode=mode, costs=costs, policy=policy)
     decision = _choose(forecast, mode=mode, streak=streak, situation=situation, costs=costs)
     decision = msgspec.structs.replace(
         decision, cost_of_waiting=costs.waiting, cost_of_acting=costs.acting
@@ -162,7 +166,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
         return self.waiting < CALM_SHARE * self.acting
 
 
-def compare_costs(forecast: Forecast, *, mode: FailureMode) -> Costs:
+def compare_costs(
+    forecast: Forecast, *, mode: FailureMode, threshold: float | None = None
+) -> Costs:
     """Weigh waiting for the next chance to act against a visit now.
 
     Whoever waits can next act with effect only after the wanted lead time and the time it takes to
@@ -170,9 +176,12 @@ def compare_costs(forecast: Forecast, *, mode: FailureMode) -> Costs:
     price. If it does not, a visit is still due later with the probability that it fails within the
     30 days that are foreseen. Whoever acts pays the visit and throws away what the old part would
     still have given: its share of life beyond the lead time, at the price of the kit.
+
+    With a threshold, which only a backtest asks for, `p_soon` is held against it, and no money counts.
     """
-    horizon = mode.lead_time + min(SCHEDULING, mode.lead_time)
-    p_soon = failure_probability(forecast, within=horizon)
+    p_soon = failure_probability(forecast, within=horizon_of(mode))
+    if threshold is not None:
+        return Costs(waiting=p_soon, acting=threshold)
     p_later = max(failure_probability(forecast, within=timedelta(days=30)) - p_soon, 0.0)
     kit = sum(part.price * part.quantity for part in mode.kit)
     lead_hours = mode.lead_time / timedelta(hours=1)
@@ -182,6 +191,11 @@ def compare_costs(forecast: Forecast, *, mode: FailureMode) -> Costs:
         waiting=p_soon * mode.cost_of_failure + p_later * mode.cost_of_visit,
         acting=mode.cost_of_visit + kit * unused,
     )
+
+
+def horizon_of(mode: FailureMode) -> timedelta:
+    """Until when a failure cannot be forestalled any more by whoever waits."""
+    return mode.lead_time + min(SCHEDULING, mode.lead_time)
 
 
 def failure_probability(forecast: Forecast, *, within: timedelta) -> float:
@@ -249,11 +263,35 @@ def due_at(forecast: Forecast, *, mode: FailureMode, kind: Kind, event_now: date
     return max(soonest, forecast.made_at + min(life - DUE_MARGIN_SHARE * mode.lead_time, latest))
 
 
+def worst_first(forecast: Forecast) -> tuple[datetime, bool, float, str]:
+    """At one instant the failure comes first, then the likeliest one: it explains the others."""
+    return (
+        forecast.made_at,
+        forecast.status != "failed",
+        -(forecast.p_fail_7d or 0.0),
+        forecast.failure_mode,
+    )
+
+
+def is_worse(decision: Decision, ticket: OpenTicket) -> bool:
+    """Return whether a decision to join brings another level or kind."""
+    return (decision.level, decision.kind) != (ticket.level, ticket.kind)
+
+
+def is_moved(decision: Decision, ticket: OpenTicket, *, mode: FailureMode) -> bool:
+    """Return whether a decision to join changes a ticket: worse, or due sooner by more than a step."""
+    step = DUE_STEP_SHARE * mode.lead_time
+    is_sooner = decision.due_at is not None and decision.due_at < ticket.due_at - step
+    return is_sooner or is_worse(decision, ticket)
+
+
 def higher(one: Level, other: Level) -> Level:
     return max(one, other, key=_LEVELS.index)
 
 
-def _follow(streak: Streak, forecast: Forecast, *, mode: FailureMode, costs: Costs) -> Streak:
+def _follow(
+    streak: Streak, forecast: Forecast, *, mode: FailureMode, costs: Costs, policy: TicketPolicy
+) -> Streak:
     if forecast.status == "no_data":
         return streak
     if forecast.status == "learning":
@@ -261,7 +299,7 @@ def _follow(streak: Streak, forecast: Forecast, *, mode: FailureMode, costs: Cos
     level = urgency(forecast, mode=mode) if _wants_visit(forecast, costs=costs) else ""
     is_calm = forecast.status == "ok" and costs.is_calm
     return Streak(
-        levels=(*streak.levels, level)[-CONFIRMATION_WINDOW:],
+        levels=(*streak.levels, level)[-policy.of :],
         calm=streak.calm + 1 if is_calm else 0,
         reason=streak.reason,
     )
@@ -283,9 +321,7 @@ def _choose(
     if situation.is_late(forecast):
         return _about_history(forecast, own, costs=costs)
     if own is not None:
-        return _about_open_ticket(
-            forecast, own, mode=mode, streak=streak, event_now=situation.event_now
-        )
+        return _about_open_ticket(forecast, own, mode=mode, streak=streak, situation=situation)
     if not _wants_visit(forecast, costs=costs):
         reason = Reason.HEALTHY if forecast.status == "ok" else Reason.WAITING_IS_CHEAPER
         return Decision(action=Action.NONE, reason=reason)
@@ -306,9 +342,14 @@ def _about_history(forecast: Forecast, own: OpenTicket | None, *, costs: Costs) 
 
 
 def _about_open_ticket(
-    forecast: Forecast, own: OpenTicket, *, mode: FailureMode, streak: Streak, event_now: datetime
+    forecast: Forecast,
+    own: OpenTicket,
+    *,
+    mode: FailureMode,
+    streak: Streak,
+    situation: Situation,
 ) -> Decision:
-    calm_needed = CALM_FORECASTS * (2 if own.kind == "corrective" else 1)
+    calm_needed = situation.policy.calm_forecasts * (2 if own.kind == "corrective" else 1)
     if streak.calm >= calm_needed:
         if own.state == "open":
             return Decision(action=Action.CLEAR, reason=Reason.RECOVERED, ticket_id=own.ticket_id)
@@ -317,7 +358,7 @@ def _about_open_ticket(
         )
     has_failed = forecast.status == "failed"
     kind: Kind = "corrective" if has_failed else own.kind
-    level = "act" if has_failed or streak.is_urgent else own.level
+    level = "act" if has_failed or streak.is_urgent(situation.policy) else own.level
     reason = Reason.ALREADY_OPEN
     if kind != own.kind:
         reason = Reason.REPORTED_FAULT
@@ -325,7 +366,7 @@ def _about_open_ticket(
         reason = Reason.RISK_ROSE
     due = None
     if forecast.status in ("declining", "failed"):
-        due = min(own.due_at, due_at(forecast, mode=mode, kind=kind, event_now=event_now))
+        due = min(own.due_at, due_at(forecast, mode=mode, kind=kind, event_now=situation.event_now))
     return Decision(
         action=Action.JOIN,
         reason=reason,
@@ -343,7 +384,7 @@ def _about_new_ticket(
     if cooling is not None:
         return Decision(action=Action.HOLD, reason=cooling, kind=kind)
     level = urgency(forecast, mode=mode)
-    is_believed = kind == "corrective" or streak.is_confirmed
+    is_believed = kind == "corrective" or streak.is_confirmed(situation.policy)
     if not is_believed:
         return Decision(action=Action.HOLD, reason=Reason.NOT_CONFIRMED, level=level, kind=kind)
     if kind == "preventive" and situation.is_demoted(forecast):

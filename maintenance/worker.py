@@ -27,6 +27,9 @@ from maintenance.decide import (
     Situation,
     Streak,
     decide,
+    is_moved,
+    is_worse,
+    worst_first,
 )
 from maintenance.outbox import Sender
 from maintenance.reasons import Action, Reason
@@ -39,8 +42,6 @@ INSTANTS_MAX = 200
 """Forecast instants of a device decided in one transaction; the rest comes with the next one."""
 IDLE_S = 0.1
 REMIND_AFTER = timedelta(days=3)
-DUE_STEP_SHARE = 0.1
-"""A due date moves only by more than this share of the wanted lead time: no daily trickle."""
 _BACK_OFF_S = (0.2, 5.0)
 _SKIP_S = 30.0
 """A device whose decision fails is left alone for so long, so that it holds up nobody else."""
@@ -204,7 +205,7 @@ def _decide_device(
 ) -> list[dict[str, object]]:
     """Decide a device's forecasts one after the other; return the decisions worth a row."""
     rows = []
-    for forecast in sorted(forecasts, key=_worst_first):
+    for forecast in sorted(forecasts, key=worst_first):
         device.decided_through = forecast.made_at
         mode = failure_mode_of(device.product, forecast.failure_mode)
         if mode is None:  # the sheet has dropped it since
@@ -271,17 +272,14 @@ def _open(change: Change, device: _Device, verdict: _Verdict) -> bool:
 def _join(change: Change, device: _Device, verdict: _Verdict) -> bool:
     decision, mode = verdict.decision, verdict.mode
     ticket = next(t for t in device.open_tickets if t.ticket_id == decision.ticket_id)
-    step = DUE_STEP_SHARE * mode.lead_time
-    is_sooner = decision.due_at is not None and decision.due_at < ticket.due_at - step
-    is_worse = (decision.level, decision.kind) != (ticket.level, ticket.kind)
     if decision.reason == Reason.SAME_COMPONENT:
         changes.extend_work_order(change, ticket.ticket_id, mode)
-    if not (is_sooner or is_worse):
+    if not is_moved(decision, ticket, mode=mode):
         return False
     about = changes.About(device_id=device.device_id, ticket_id=ticket.ticket_id)
     changes.raise_ticket(change, verdict.forecast, decision, about=about)
     _read_open_tickets(change, device)
-    if is_worse and ticket.state == "open":
+    if is_worse(decision, ticket) and ticket.state == "open":
         changes.tell_visit_needed(
             change,
             ticket.ticket_id,
@@ -335,13 +333,3 @@ def _row(device: _Device, verdict: _Verdict, *, now: datetime) -> dict[str, obje
         "cost_of_acting": decision.cost_of_acting,
         "now": now,
     }
-
-
-def _worst_first(forecast: Forecast) -> tuple[datetime, bool, float, str]:
-    """At one instant the failure comes first, then the likeliest one: it explains the others."""
-    return (
-        forecast.made_at,
-        forecast.status != "failed",
-        -(forecast.p_fail_7d or 0.0),
-        forecast.failure_mode,
-    )

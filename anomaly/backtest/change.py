@@ -1,4 +1,4 @@
-"""How alerts come of forecasts in a backtest, and what `--what-if` may change about it. Pure."""
+"""What `--what-if` may change about how tickets open, and how the alerts of controls do. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -8,51 +8,66 @@ import msgspec
 
 from anomaly.policy import Policy
 from core.errors import InvalidError
-from core.product import FailureMode
+from core.product import FailureMode, Product
+from core.tickets import TicketPolicy
 from core.units import US, format_duration, parse_duration
 
 CONFIRM, OF = 2, 3
-"""So many of the last forecasts must agree: as for tickets."""
+"""So many of the last forecasts must agree before a control alerts: as for tickets."""
 CLEAR_SHARE = 0.5
-"""Below this share of the threshold a forecast is calm: as for tickets."""
+"""Below this share of the threshold a control is calm: as for tickets."""
 COOLDOWN_FORECASTS = 4
-"""An alert that comes back within so many forecasts was never over: as for tickets."""
+"""A control's alert that comes back within so many forecasts was never over: as many as end a ticket."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What `--what-if` asks for; None: as it is."""
 
     threshold: float | None = None
-    """Chance of failing within the time that the scheduler needs, from which on an alert opens."""
+    """Chance of failing within lead time and scheduling above which a visit is wanted, in the place of all costs."""
     confirm: int | None = None
     of: int | None = None
     cooldown: timedelta | None = None
+    """Values must have been calm for so long before a ticket is over."""
+    cost_of_visit: float | None = None
+    """In the place of what the sheet says, for all failure modes."""
+    cost_of_failure: float | None = None
 
     @property
     def text(self) -> str:
         """In words: "threshold 0.2, confirm 3"."""
         parts = [
-            f"{key} {format_duration(value) if isinstance(value, timedelta) else f'{value:g}'}"
+            f"{key.replace('_', ' ')} {format_duration(value) if isinstance(value, timedelta) else f'{value:g}'}"
             for key, value in msgspec.structs.asdict(self).items()
             if value is not None
         ]
         return ", ".join(parts)
 
-    def of_policy(self, policy: Policy) -> Policy:
+    def of_policy(self, policy: TicketPolicy, *, forecast_every: timedelta) -> TicketPolicy:
         """Return a policy with the change made."""
-        changed = policy if self.threshold is None else policy.at(self.threshold)
-        wanted: dict[str, int] = {}
-        if self.confirm is not None:
-            wanted["confirm"] = self.confirm
-        if self.of is not None:
-            wanted["of"] = self.of
+        wanted: dict[str, Any] = {
+            key: value
+            for key in ("threshold", "confirm", "of")
+            if (value := getattr(self, key)) is not None
+        }
         if self.cooldown is not None:
-            wanted["cooldown_us"] = self.cooldown // US
-        return msgspec.structs.replace(changed, **wanted)
+            wanted["calm_forecasts"] = max(1, -(-self.cooldown // forecast_every))
+        return msgspec.structs.replace(policy, **wanted)
+
+    def of_product(self, product: Product) -> Product:
+        """Return a product with the costs changed."""
+        costs = {
+            key: value
+            for key in ("cost_of_visit", "cost_of_failure")
+            if (value := getattr(self, key)) is not None
+        }
+        modes = [msgspec.structs.replace(mode, **costs) for mode in product.failure_modes]
+        return msgspec.structs.replace(product, failure_modes=tuple(modes))
 
 
-def policy_of(mode: FailureMode, *, forecast_every: timedelta) -> Policy:
-    """Alert where waiting costs more than a visit, by the costs of the product sheet."""
+def control_policy(mode: FailureMode, *, forecast_every: timedelta) -> Policy:
+    """Let a rule alert that tells nothing but a chance of failing within lead time and scheduling: where that is
+    at least cost of a visit / cost of a failure."""
     threshold = 1.0
     if mode.cost_of_failure > 0:
         threshold = min(1.0, mode.cost_of_visit / mode.cost_of_failure)
@@ -66,7 +81,7 @@ def policy_of(mode: FailureMode, *, forecast_every: timedelta) -> Policy:
 
 
 def parse_changes(texts: Sequence[str]) -> Change | None:
-    """Read `threshold=0.2`, `confirm=3`, `of=4`, `cooldown=2d`; several are one change.
+    """Read `threshold=0.2`, `confirm=3`, `of=4`, `cooldown=2d`, `cost_of_visit=120`; several are one change.
 
     Raises
     ------
@@ -97,6 +112,13 @@ def _chance(text: str) -> float:
     return value
 
 
+def _cost(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("a cost is at least 0")
+    return value
+
+
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -109,8 +131,11 @@ _READERS: dict[str, Callable[[str], object]] = {
     "confirm": _count,
     "of": _count,
     "cooldown": parse_duration,
+    "cost_of_visit": _cost,
+    "cost_of_failure": _cost,
 }
 _KEYS = (
-    "keys: threshold=0.2 (chance of failing in time, above 0, at most 1), confirm=3 and of=4 (3 of the"
-    " last 4 forecasts must agree), cooldown=2d (an alert that comes back sooner was never over)"
+    "keys: threshold=0.2 (chance of failing in time above which a visit is wanted, above 0, at most 1), confirm=3 and"
+    " of=4 (3 of the last 4 forecasts must agree), cooldown=2d (values must be calm for so long before a ticket is"
+    " over), cost_of_visit=120 and cost_of_failure=900 (in the place of the sheet's)"
 )

@@ -25,6 +25,7 @@ from core.options import Instant
 from core.pool import Connection, connect
 from core.settings import load_settings
 from core.terminal import show_table
+from core.tickets import find_decider
 from core.units import parse_duration
 
 
@@ -60,8 +61,8 @@ def _changes(
     "--to", "end", type=Instant(), help="Replay up to here.  [default: the newest sample]"
 )
 @click.option("--what-if", "change", metavar="KEY=VALUE", multiple=True, callback=_changes,
-              help="Say what a change would have done: threshold=0.2, confirm=3, of=4, cooldown=2d;"
-              " several are one change.")  # fmt: skip
+              help="Say what a change would have done: threshold=0.2, confirm=3, of=4, cooldown=2d,"
+              " cost_of_visit=120, cost_of_failure=900; several are one change.")  # fmt: skip
 @click.option("--useful", default="30d", show_default=True, metavar="DURATION", callback=_duration,
               help="Longest useful warning: an alert that opens earlier before a failure is false.")  # fmt: skip
 @click.option("--seeds", default="0", show_default=True, callback=_seeds,
@@ -81,8 +82,8 @@ def backtest(
 
     Every device's samples go once more, from the first one on, through the scorer that serves live devices, with
     the baseline that it began with. What came later is not used: no later sample, finding or baseline.
-    Forecasts after --from become alerts where waiting costs more than a visit (by the costs of the product
-    sheet), and alerts are laid beside the failures that devices reported and technicians found.
+    Forecasts after --from go through what opens tickets live, and the tickets are laid beside the failures that
+    devices reported and technicians found.
 
     \b
     forecare backtest heat_pump
@@ -90,12 +91,13 @@ def backtest(
     forecare backtest heat_pump --what-if threshold=0.2 --what-if confirm=3
     forecare backtest heat_pump --json | tail -1 > backtest.json
 
-    An alert is right when it opens early enough for the lead time that the sheet wants, and not earlier than
+    A ticket is right when it opens early enough for the lead time that the sheet wants, and not earlier than
     --useful before the failure. Beside the forecasts stand rules that look at no sensor, on the same rows:
     always on, random, calendar, age, persistence. The last three learn from what was before --from.
     Nothing is written.
     """
     began = monotonic_s()
+    decider = find_decider()
     with connect(database_url(load_settings()), name="backtest") as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -106,8 +108,10 @@ def backtest(
         )
         connection.rollback()
         _check(source, question)
+        if change is not None:  # refused before the long part
+            change.of_policy(decider.live, forecast_every=row.product.forecast_every)
         tracks = _replay_shown(source)
-    found = answer(source.catalog, tracks, question)
+    found = answer(source.catalog, tracks, question, decider)
     if not found.rows_claimed:
         raise _nothing_claimed(source, question)
     seconds = monotonic_s() - began

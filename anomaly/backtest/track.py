@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from anomaly.learn.history import History
 from anomaly.learn.labels import Labels
 from anomaly.records import FloatArray, IntArray, Samples, ServiceEvent
+from core import tickets
 
 HORIZONS_HOURS = (24.0, 168.0, 720.0)
-STATUSES = ("learning", "ok", "declining", "failed", "no_data")
+STATUSES = tickets.STATUSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

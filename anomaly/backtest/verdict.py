@@ -1,26 +1,26 @@
-"""Lays replayed forecasts beside what happened: alerts by the policy, controls, the table. Pure."""
+"""Lays replayed forecasts beside what happened: tickets by what opens them live, controls, the table. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anomaly.backtest.change import Change, policy_of
+from anomaly.backtest.change import Change, control_policy
+from anomaly.backtest.tickets import tickets_of
 from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Track
 from anomaly.judge.beside import Course, controls_told
 from anomaly.judge.bootstrap import DRAWS
 from anomaly.judge.controls import Part
-from anomaly.judge.lives import lives_of
 from anomaly.judge.report import Table
 from anomaly.judge.table import make_table
 from anomaly.judge.told import Ground, Told
 from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog
-from anomaly.policy import Policy
 from anomaly.records import LIFE_SHARES, FloatArray, IntArray
-from anomaly.runs import Rows, runs_of
+from anomaly.runs import Runs
 from anomaly.training.contest import decision_hours
 from anomaly.training.said import chance_within
+from core.tickets import Decider, TicketPolicy
 
 _CLAIMS = [STATUSES.index(name) for name in ("ok", "declining")]
 LEADS_HOURS = (24.0, 72.0, 168.0, 336.0, 720.0)
@@ -52,8 +52,10 @@ class Answer:
     """How good the forecasts were, and how good they would have been with the change."""
 
     table: Table
-    policies: Mapping[str, Policy]
-    """By failure mode."""
+    policy: TicketPolicy
+    """By which tickets opened."""
+    modes: tuple[str, ...]
+    """That were judged."""
     changed: Table | None
     rows: int
     """Forecasts after `from_us`, of failure modes that are judged."""
@@ -74,9 +76,32 @@ class _Said:
     life_hours: FloatArray
 
 
-def answer(catalog: Catalog, tracks: Sequence[Track], question: Question) -> Answer:
-    """Judge what was said after `from_us`."""
-    ground = Ground(
+def answer(
+    catalog: Catalog, tracks: Sequence[Track], question: Question, decider: Decider
+) -> Answer:
+    """Judge what was said after `from_us`, by the tickets that it would have opened."""
+    ground = _ground(catalog, tracks, question)
+    modes = [mode.name for mode in catalog.product.failure_modes if mode.evidence]
+    said = {mode: _said(catalog, tracks, mode, question) for mode in modes}
+    told = _told(ground, tracks, said, decider, decider.live)
+    beside = []
+    if question.has_controls:
+        before = {mode: _said(catalog, tracks, mode, question, is_past=True) for mode in modes}
+        beside = [_controls(ground, one, before[one.mode], question.seeds) for one in told]
+    names = list(beside[0]) if beside else []
+    return Answer(
+        table=make_table(ground, told, controls={n: [c[n] for c in beside] for n in names}),
+        policy=decider.live,
+        modes=tuple(modes),
+        changed=_changed(ground, tracks, said, decider, question.change),
+        rows=sum(len(one.at_us) for one in said.values()),
+        rows_claimed=sum(int(np.isfinite(s.probability[:, 0]).sum()) for s in said.values()),
+        not_judged=_not_judged(ground, set(modes)),
+    )
+
+
+def _ground(catalog: Catalog, tracks: Sequence[Track], question: Question) -> Ground:
+    return Ground(
         catalog=catalog,
         histories=tuple(track.history for track in tracks),
         from_us=question.from_us,
@@ -86,32 +111,22 @@ def answer(catalog: Catalog, tracks: Sequence[Track], question: Question) -> Ans
         seed=question.seeds[0],
         draws=question.draws,
     )
-    modes = [mode for mode in catalog.product.failure_modes if mode.evidence]
-    every = catalog.product.forecast_every
-    policies = {mode.name: policy_of(mode, forecast_every=every) for mode in modes}
-    said = {mode: _said(catalog, tracks, mode, question) for mode in policies}
-    told = [_told(ground, mode, said[mode], policy) for mode, policy in policies.items()]
-    before = {mode: _said(catalog, tracks, mode, question, is_past=True) for mode in policies}
-    beside = [
-        _controls(ground, one, before[one.mode], policies[one.mode], question.seeds)
-        for one in told
-        if question.has_controls
-    ]
-    names = list(beside[0]) if beside else []
-    change = question.change
-    return Answer(
-        table=make_table(ground, told, controls={n: [c[n] for c in beside] for n in names}),
-        policies=policies,
-        changed=None
-        if change is None
-        else make_table(
-            ground,
-            [_told(ground, m, said[m], change.of_policy(p)) for m, p in policies.items()],
-        ),
-        rows=sum(len(one.at_us) for one in said.values()),
-        rows_claimed=sum(int(np.isfinite(s.probability[:, 0]).sum()) for s in said.values()),
-        not_judged=_not_judged(ground, set(policies)),
-    )
+
+
+def _changed(
+    ground: Ground,
+    tracks: Sequence[Track],
+    said: Mapping[str, "_Said"],
+    decider: Decider,
+    change: Change | None,
+) -> Table | None:
+    """Judge the tickets that a change would have opened; what its costs are, it is judged by as well."""
+    if change is None:
+        return None
+    product = change.of_product(ground.catalog.product)
+    policy = change.of_policy(decider.live, forecast_every=product.forecast_every)
+    changed = replace(ground, catalog=Catalog(product))
+    return make_table(changed, _told(changed, tracks, said, decider, policy))
 
 
 def _said(
@@ -146,26 +161,38 @@ def _said(
     )
 
 
-def _told(ground: Ground, mode: str, said: _Said, policy: Policy) -> Told:
-    """Let the policy make alerts of it. It begins anew with the judged time, as if nobody had been warned before."""
-    rows = Rows(device=said.device, at_us=said.at_us, score=said.probability[:, 0])
-    breaks = lives_of(ground.catalog, ground.histories, mode=mode).breaks
+def _told(
+    ground: Ground,
+    tracks: Sequence[Track],
+    said: Mapping[str, _Said],
+    decider: Decider,
+    policy: TicketPolicy,
+) -> list[Told]:
+    """Let tickets come of it. All failure modes of a device are decided together, as they are live."""
+    runs = tickets_of(decider, ground, tracks, policy=policy)
+    return [_told_of(mode, one, runs[mode]) for mode, one in said.items()]
+
+
+def _told_of(mode: str, said: _Said, runs: Runs) -> Told:
     return Told(
         mode=mode,
         device=said.device,
         at_us=said.at_us,
         horizons_hours=said.horizons_hours,
         probability=said.probability,
-        runs=runs_of(policy, rows, breaks),
+        runs=runs,
         life_shares=LIFE_SHARES,
         life_hours=said.life_hours,
     )
 
 
-def _controls(
-    ground: Ground, told: Told, before: _Said, policy: Policy, seeds: Sequence[int]
-) -> dict[str, Told]:
-    """Let rules that look at no sensor say something at the same instants; they learn from what was before."""
+def _controls(ground: Ground, told: Told, before: _Said, seeds: Sequence[int]) -> dict[str, Told]:
+    """Let rules that look at no sensor say something at the same instants; they learn from what was before.
+
+    They know a chance and neither a status nor what is left of a part, so `control_policy` opens their alerts.
+    """
+    product = ground.catalog.product
+    policy = control_policy(product.failure_mode(told.mode), forecast_every=product.forecast_every)
     histories = tuple(history.upto(ground.from_us) for history in ground.histories)
     known = np.isfinite(before.probability[:, 0])
     train = Part(

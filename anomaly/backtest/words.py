@@ -9,8 +9,7 @@ from anomaly.backtest.verdict import LEARNED_CONTROLS, Answer, Question
 from anomaly.evidence import instant
 from anomaly.judge.report import Figures, Table
 from anomaly.judge.shown import notes, table_rows, what_if
-from anomaly.policy import Policy
-from core.units import US, format_duration
+from core.tickets import TicketPolicy
 
 _COMPARED = (
     ("recall", "event_recall"),
@@ -30,8 +29,12 @@ def lines(found: Answer, question: Question, *, left_out: int, seconds: float) -
     """Return what belongs under the table, one sentence a line."""
     yield f"judged: {_time(question.from_us)} to {_time(question.until_us)}"
     yield from notes(found.table)
-    for mode, policy in found.policies.items():
-        yield f"policy for {mode}: {policy_words(policy)}"
+    yield f"tickets: {policy_words(found.policy)}"
+    if found.table.controls:
+        yield (
+            "the rules beside them alert where the chance of failing within lead time and a day is at least cost of a"
+            " visit / cost of a failure; the random one as often as tickets opened"
+        )
     unclaimed = found.rows - found.rows_claimed
     yield (
         f"{found.rows_claimed:,} of {found.rows:,} forecasts claimed something; the other {unclaimed:,} (learning,"
@@ -53,12 +56,14 @@ def lines(found: Answer, question: Question, *, left_out: int, seconds: float) -
     yield f"seeds {seeds}; {seconds:.1f} s"
 
 
-def policy_words(policy: Policy) -> str:
-    """Say when an alert opens and clears."""
+def policy_words(policy: TicketPolicy) -> str:
+    """Say when a ticket opens, and when it is over."""
+    wanted = "waiting cost more than a visit"
+    if policy.threshold is not None:
+        wanted = f"a failure before anybody could come likelier than {policy.threshold:g}"
     return (
-        f"opens when {policy.confirm} of the last {policy.of} forecasts put the chance of failing within lead time"
-        f" and scheduling at {policy.open_above:.3g} or more (cost of a visit / cost of a failure), clears below"
-        f" {policy.clear_below:.3g}; back within {format_duration(policy.cooldown_us * US)} it was never over"
+        f"open when {policy.confirm} of the last {policy.of} forecasts find {wanted}; over after"
+        f" {policy.calm_forecasts} calm forecasts, or a visit"
     )
 
 
@@ -88,13 +93,13 @@ def as_object(found: Answer, question: Question, *, seconds: float) -> dict[str,
                 **_figures(mode.reached),
                 "lead_hours": mode.lead_hours,
                 "useful_hours": mode.horizon_hours,
-                "policy": msgspec.to_builtins(found.policies[mode.mode]),
                 "controls": {name: one.figures() for name, one in mode.controls.items()},
             }
             for mode in table.modes
         },
         "forecasts": found.rows,
         "forecasts_claimed": found.rows_claimed,
+        "policy": msgspec.to_builtins(found.policy),
         "not_judged": found.not_judged,
         "seeds": question.seeds,
         "seconds": seconds,

@@ -33,6 +33,7 @@ from bench.evaluate.readers.oracle import oracle_track
 from bench.evaluate.report import Report, deliver, result_options
 from core.clock import monotonic_s
 from firmware_sim.long_run import LongRun, make_long_run
+from maintenance.replay import REPLAY
 
 START_S = 1_672_531_200
 USEFUL_DAYS = 90
@@ -210,7 +211,7 @@ def _judged(
     }
     plain = replace(question, has_controls=False)
     tables = {
-        name: answer(catalog, own, question if name == "forecare" else plain).table
+        name: answer(catalog, own, question if name == "forecare" else plain, REPLAY).table
         for name, own in said.items()
     }
     return Played(

@@ -11,13 +11,18 @@ from anomaly import store
 from anomaly.backtest.commands import backtest
 from anomaly.backtest.run import replay
 from anomaly.backtest.source import open_source
+from anomaly.backtest.tickets import tickets_of
 from anomaly.backtest.track import STATUSES, Track
 from anomaly.evidence import instant
+from anomaly.judge.told import Ground
 from anomaly.life_store import read_corrections
 from core.clock import wall_now
 from core.errors import InvalidError, NotFoundError
 from core.pool import Connection, Pool
 from core.units import US
+from maintenance.replay import REPLAY
+from maintenance.worker import Decider, decide_once
+from tests.fixtures.maintenance import SENDER
 from tests.integration.anomaly.test_worker import deliver, register_pumps, work
 from tests.unit.anomaly.bench import BEARING, DAY_US, PUMP, START_US, Wear, make_samples
 
@@ -162,6 +167,36 @@ def test_devices_that_were_never_scored_are_measured_as_they_would_have_been(
     assert [r[:4] for r in unscored] == [r[:4] for r in scored]
 
 
+def test_the_tickets_of_a_backtest_are_those_that_open_live(pool: Pool, devices: list[int]) -> None:
+    decider = Decider(sender=SENDER, clock=wall_now)
+    while decide_once(pool, decider):
+        pass
+    with pool.connection() as connection:
+        live = connection.execute(
+            "select d.name, t.failure_mode, t.opened_at, t.closed_at from maintenance.ticket t"
+            " join gateway.device d on d.id = t.device_id where t.reason = 'failure_likely'"
+        ).fetchall()
+        source = open_source(
+            connection, row := store.read_products(connection)[0], until_us=row.newest_us
+        )
+        # Live, the time in which the product was learned is forecast as well, and decided about.
+        tracks = list(replay(source))
+    ground = Ground(
+        catalog=source.catalog, histories=tuple(track.history for track in tracks), from_us=0,
+        until_us=row.newest_us, useful_hours=720.0,
+    )  # fmt: skip
+
+    again = tickets_of(REPLAY, ground, tracks, policy=REPLAY.live)
+
+    found = {
+        (tracks[device].history.device, mode, opened_us)
+        for mode, runs in again.items()
+        for device, opened_us in zip(runs.device.tolist(), runs.opened_us.tolist(), strict=True)
+    }
+    assert found == {(name, mode, store.to_us(opened)) for name, mode, opened, _ in live}
+    assert {mode for _, mode, _ in found} == {"bearing_wear"}
+
+
 @pytest.mark.usefixtures("database", "devices")
 def test_the_table_has_the_failures_the_controls_and_the_seeds() -> None:
     said = orjson.loads(run("--json", "--seeds", "3,4").splitlines()[-1])
@@ -191,14 +226,17 @@ def test_a_later_begin_gives_the_other_controls_something_to_learn_from() -> Non
 
 @pytest.mark.usefixtures("database", "devices")
 def test_what_if_says_what_a_change_would_have_done() -> None:
-    output = " ".join(run("--what-if", "threshold=0.00001", "--what-if", "confirm=1").split())
+    output = " ".join(run("--what-if", "threshold=1", "--what-if", "cooldown=2d").split())
 
-    said = orjson.loads(run("--what-if", "threshold=0.00001", "--json").splitlines()[-1])
-    assert "threshold 1e-05, confirm 1: " in output
-    assert " more alerts, " in output
-    assert "precision 1.00 -> 0." in output
-    assert said["what_if"]["alerts"] > said["alerts"]
-    assert said["what_if"]["change"]["threshold"] == 0.00001
+    said = orjson.loads(run("--what-if", "cost_of_failure=1", "--json").splitlines()[-1])
+    assert "threshold 1, cooldown 2 d: " in output
+    assert " fewer alerts, 2 fewer right, " in output
+    assert "recall 1.00 -> 0.00" in output
+    assert "open when 2 of the last 3 forecasts find waiting cost more than a visit" in output
+    assert said["policy"] == {"confirm": 2, "of": 3, "calm_forecasts": 4, "threshold": None}
+    assert (said["alerts"] > 0, said["what_if"]["alerts"]) == (True, 0)
+    assert said["what_if"]["change"]["cost_of_failure"] == 1
+    assert said["what_if"]["cost_per_device_year"] < said["cost_per_device_year"]
 
 
 @pytest.mark.usefixtures("database", "devices")

@@ -13,6 +13,7 @@ from anomaly.backtest.verdict import Question, answer
 from anomaly.backtest.words import as_object, lines, rows_of
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import Labels
+from maintenance.replay import REPLAY
 from tests.unit.anomaly.bench import PUMP
 
 CATALOG = Catalog(PUMP)
@@ -66,7 +67,7 @@ WHOLE = Question(from_us=0, until_us=100 * DAY, useful_hours=720.0, draws=20)
 
 
 def test_right_false_and_missing_alerts_are_counted():
-    alerts = answer(CATALOG, FLEET, WHOLE).table.modes[0].reached.alerts
+    alerts = answer(CATALOG, FLEET, WHOLE, REPLAY).table.modes[0].reached.alerts
 
     assert (alerts.events, alerts.events_caught) == (2, 1)
     assert (alerts.alerts, alerts.right, alerts.false_alarms) == (2, 1, 1)
@@ -75,7 +76,7 @@ def test_right_false_and_missing_alerts_are_counted():
 
 
 def test_rows_without_a_claim_are_not_watched():
-    found = answer(CATALOG, FLEET, WHOLE)
+    found = answer(CATALOG, FLEET, WHOLE, REPLAY)
 
     rows = 100 * 4 * len(FLEET) * 2  # two failure modes have evidence
     assert found.rows == rows
@@ -88,15 +89,15 @@ def test_rows_without_a_claim_are_not_watched():
 def test_what_was_warned_of_before_the_judged_time_is_warned_of_anew():
     later = replace(WHOLE, from_us=50 * DAY)
 
-    alerts = answer(CATALOG, FLEET, later).table.modes[0].reached.alerts
+    alerts = answer(CATALOG, FLEET, later, REPLAY).table.modes[0].reached.alerts
 
     assert alerts.events_caught == 1
     assert alerts.lead_hours_median == 10 * 24 - 12
 
 
 def test_controls_learn_from_what_was_before_and_are_left_out_without_it():
-    now = answer(CATALOG, FLEET, replace(WHOLE, seeds=(0, 7)))
-    later = answer(CATALOG, FLEET, replace(WHOLE, from_us=62 * DAY))
+    now = answer(CATALOG, FLEET, replace(WHOLE, seeds=(0, 7)), REPLAY)
+    later = answer(CATALOG, FLEET, replace(WHOLE, from_us=62 * DAY), REPLAY)
 
     assert set(now.table.controls) == {"always_on", "random", "random_7"}
     assert set(later.table.controls) == {"always_on", "random", "calendar", "age", "persistence"}
@@ -104,7 +105,7 @@ def test_controls_learn_from_what_was_before_and_are_left_out_without_it():
 
 def test_a_change_says_what_it_would_have_done():
     question = replace(WHOLE, change=Change(threshold=0.6))
-    found = answer(CATALOG, FLEET, question)
+    found = answer(CATALOG, FLEET, question, REPLAY)
 
     said = list(lines(found, question, left_out=2, seconds=1.0))
 
@@ -119,7 +120,7 @@ def test_a_change_says_what_it_would_have_done():
 def test_machines_get_the_names_that_evaluations_print():
     question = replace(WHOLE, change=Change(confirm=1), seeds=(4, 5))
 
-    found = as_object(answer(CATALOG, FLEET, question), question, seconds=2.0)
+    found = as_object(answer(CATALOG, FLEET, question, REPLAY), question, seconds=2.0)
 
     assert orjson.loads(orjson.dumps(found))["seeds"] == [4, 5]
     names = {
