@@ -128,6 +128,8 @@ class NeedyPart(Part):
     event_now: datetime | None
     is_reporting: bool
     at_stake: float
+    is_left_to_next_visit: bool
+    """Its rule was wrong too often to open a ticket: whoever comes next looks at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,6 +135,8 @@ DRIFT = {
     "calibration": "Forecasts",
 }
 DRIFT_ICON = {"metric": "activity", "condition": "activity", "calibration": "eye"}
+NEXT_VISIT = "Looked at on the next visit"
+"""What happens with a part whose rule was demoted."""
 ROLE = {"owner": "Owner", "technician": "Technician", "manufacturer": "Manufacturer"}
 
 
@@ -165,6 +167,8 @@ def next_step(part: NeedyPart) -> tuple[str, str]:
         return "wrench", "Technician at work"
     if part.ticket_id is not None:
         return "clock", "Owner picks a time"
+    if part.is_left_to_next_visit:
+        return "eye", NEXT_VISIT
     return "eye", "Watching"
 
 

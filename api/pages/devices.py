@@ -103,6 +103,7 @@ def device_page(  # noqa: PLR0913, PLR0917 - each is one query parameter
         parts=parts,
         chosen=chosen,
         decision=decided.get(chosen.failure_mode) if chosen else None,
+        left_to_next_visit={name for name, d in decided.items() if d.action == "inspect"},
         mode=chosen and product.failure_mode(chosen.failure_mode),
         chart=chart,
         metric=metric,

@@ -66,7 +66,12 @@ from ended;
 -- Parts by what they cost if nobody comes: the chance of failing within 30 days times the cost of it.
 select part.*, d.name as device, d.product, d.product_title, d.serial, d.owner, d.city, d.timezone, d.event_now,
     coalesce(d.fresh_until > %(now)s, false) as is_reporting,
-    coalesce(part.p_fail_30d, 0) * part.cost_of_failure as at_stake
+    coalesce(part.p_fail_30d, 0) * part.cost_of_failure as at_stake,
+    coalesce((
+        select c.action = 'inspect' from maintenance.decision c
+        where c.device_id = part.device_id and c.failure_mode = part.failure_mode
+        order by c.decided_at desc limit 1
+    ), false) as is_left_to_next_visit
 from api.part join api.device_now d on d.id = part.device_id
 where (part.level in ('act', 'plan', 'watch') or part.ticket_id is not null)
     and (%(level)s::text is null or part.level = %(level)s)

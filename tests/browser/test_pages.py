@@ -151,6 +151,28 @@ def test_pages_are_accessible_fit_and_complain_about_nothing(
     assert found == []
 
 
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+def test_a_part_whose_rule_is_demoted_is_looked_at_on_the_next_visit(
+    chromium: Browser, site: Site, width: int, scheme: str
+) -> None:
+    site.change(
+        "update anomaly.forecast set status = 'declining', p_fail_30d = 0.5 where device_id ="
+        " (select id from gateway.device where name = 'hp-0005') and failure_mode = 'fan_bearing'"
+    )
+
+    with opened(chromium, site, "maker@example.org", width=width, scheme=scheme) as page:
+        for path, row in (
+            ("/fleet?q=hp-0005", "table.needs tbody tr"),
+            ("/devices/hp-0005?part=fan_bearing", "[aria-labelledby=parts] li"),
+        ):
+            page.goto(path)
+
+            said = page.locator(row, has_text="Fan bearing wear")
+            expect(said).to_contain_text("Looked at on the next visit")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert violations(page) == []
+
+
 def test_a_chart_is_read_with_the_keyboard(chromium: Browser, shown: Site) -> None:
     with opened(chromium, shown, "maker@example.org", width=1280) as page:
         page.goto("/devices/hp-0000")

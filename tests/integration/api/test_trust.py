@@ -3,6 +3,7 @@
 from tests.fixtures.site import Site
 
 HINT = "Warnings of this kind were wrong too often, so this one opens no ticket"
+NEXT_STEP = "Looked at on the next visit"
 
 
 def test_rules_are_listed_with_their_count(shown: Site) -> None:
@@ -66,8 +67,40 @@ def test_pages_name_the_rule_and_the_device_that_it_leaves_to_the_next_visit(sho
     assert "14 of 16 warnings were wrong in 18.0 device-years" in fleet
     assert "forecare anomaly reinstate heat_pump fan_bearing" in fleet
     assert HINT in device
+    assert NEXT_STEP in device
     assert "0.21 mm/s higher, 1.4 times as wide, on 38 of 40 devices" in fleet
     assert "Power is as it was learned" not in fleet
+
+
+def test_the_next_step_of_a_part_whose_rule_is_demoted_is_the_next_visit(site: Site) -> None:
+    warned = "/fleet?q=hp-0005"
+    site.change(
+        "update anomaly.forecast set status = 'declining', p_fail_30d = 0.5 where device_id ="
+        " (select id from gateway.device where name = 'hp-0005') and failure_mode = 'fan_bearing'"
+    )
+
+    left = site.browser("maker@example.org").get(warned).text
+    site.change("update maintenance.decision set action = 'none', reason = 'waiting_is_cheaper'")
+    watched = site.browser("maker@example.org").get(warned).text
+    device = site.browser("maker@example.org").get("/devices/hp-0005?part=fan_bearing").text
+
+    assert (left.count(NEXT_STEP), left.count("Watching")) == (1, 0)
+    assert (watched.count(NEXT_STEP), watched.count("Watching")) == (0, 1)
+    assert NEXT_STEP not in device
+
+
+def test_owners_are_not_told_of_visits_that_nobody_has_planned(site: Site) -> None:
+    site.change(
+        "update maintenance.decision set action = 'inspect' where device_id ="
+        " (select id from gateway.device where name = 'hp-0000')"
+    )
+    site.change("update maintenance.ticket set closed_at = opened_at, state = 'cancelled'")
+
+    ours = site.browser("maker@example.org").get("/devices/hp-0000").text
+    theirs = site.browser("owner0@example.org").get("/devices/hp-0000").text
+
+    assert NEXT_STEP in ours
+    assert NEXT_STEP not in theirs
 
 
 def test_a_device_that_is_learned_says_for_how_long_to_everybody(site: Site) -> None:
