@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import log_ndtr
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from anomaly.learn.conformal import device_weights
 from anomaly.learn.indicator import Indicator, fit_indicators, mean_share
 from anomaly.learn.kernel import Kernel, fit_kernel
 from anomaly.learn.packed import Packed
@@ -138,6 +139,16 @@ class Lives:
             x=self.x[rows], device=self.device[rows], at_us=self.at_us[rows],
             age_hours=self.age_hours[rows], left_hours=self.left_hours[rows],
         )  # fmt: skip
+
+    def thinned(self, rows: IntArray, *, most: int) -> IntArray:
+        """At most about so many of the rows, evenly along every life; its end teaches nothing."""
+        own = rows[self.left_hours[rows] > 0]
+        return own[:: max(1, -(-len(own) // most))]
+
+    def rmse(self, said: FloatArray, *, cap: float) -> float:
+        """Error of estimates of lives up to the cap, hours; each device counts the same."""
+        error = (np.minimum(said, cap) - np.minimum(self.left_hours, cap)) ** 2
+        return float(np.sqrt(np.average(error, weights=device_weights(self.device))))
 
     @property
     def shares(self) -> FloatArray:

@@ -72,11 +72,14 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path, su
         tested = make_frame(catalog, spec, recording.test)
         last = np.append(np.flatnonzero(np.diff(tested.device)), len(tested) - 1)
         truth = recording.left_cycles
-        figures = _life_figures(life.predict(tested)[last], truth, life.errors)
-        details["coverage_by_predicted_life"] = _by_life(life.predict(tested)[last], truth, life)
+        said = life.predict(tested)[last]
+        means = life.mean(said, up_to=np.inf), life.mean(said, up_to=LABEL_CAP)
+        figures = _life_figures(said, truth, life.errors, means=means)
+        details["coverage_by_predicted_life"] = _by_life(said, truth, life)
         known = np.sort(np.array([h.until_us / CYCLE_US for h in recording.train]))
         by_age = _residual(known, tested.x[last, tested.names.index("age_hours")])
-        controls["age"] |= _life_figures(by_age, truth, ages)
+        means = ages.mean(by_age), ages.mean(by_age, up_to=LABEL_CAP)
+        controls["age"] |= _life_figures(by_age, truth, ages, means=means)
         notes.append(f"test labels above {LABEL_CAP:g} cycles count as that where it says capped; "
                      "coverage and width likewise")  # fmt: skip
     else:
@@ -101,9 +104,15 @@ _LIFE_KEYS = (
 )  # fmt: skip
 
 
-def _life_figures(life: FloatArray, truth: FloatArray, errors: Errors) -> dict[str, Any]:
-    """Judge last rows; estimates up to a limit are means of lives cut off at that limit."""
-    whole, capped = errors.mean(life), errors.mean(life, up_to=LABEL_CAP)
+def _life_figures(
+    life: FloatArray,
+    truth: FloatArray,
+    errors: Errors,
+    *,
+    means: tuple[FloatArray, FloatArray],
+) -> dict[str, Any]:
+    """Judge last rows by the means of lives as they are and of lives cut off at the limit."""
+    whole, capped = means
     cut = np.minimum(truth, LABEL_CAP)
     low_80, high_80 = errors.interval(life, 0.8, up_to=LABEL_CAP)
     low, high = errors.interval(life, 0.9, up_to=LABEL_CAP)
@@ -124,7 +133,7 @@ def _life_figures(life: FloatArray, truth: FloatArray, errors: Errors) -> dict[s
 
 def _by_life(life: FloatArray, truth: FloatArray, model: Life) -> list[Mapping[str, Any]]:
     low, high = model.errors.interval(life, 0.9, up_to=LABEL_CAP)
-    middle = model.errors.mean(life, up_to=LABEL_CAP)
+    middle = model.mean(life, up_to=LABEL_CAP)
     bins = coverage_by_life(
         np.minimum(truth, LABEL_CAP), low=low, high=high, middle=middle, edges=EDGES
     )
@@ -174,6 +183,7 @@ def _learned(life: Life) -> dict[str, Any]:
         "lives": life.lives,
         "cap_cycles": life.cap_hours,
         "memory_cycles": life.memory_hours,
+        "has_second_look": life.second is not None,
         "rmse_left_out": life.rmse_hours,
         "rmse_left_out_by_age": life.rmse_age_hours,
         "members": [

@@ -6,12 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from anomaly.learn.conformal import fit_errors
 from anomaly.learn.frame import Frame
 from anomaly.learn.kernel import ROUNDS, Kernel, fit_kernel
 from anomaly.learn.life import Life, Memory, fit_and_judge, fit_life, follow
 from anomaly.learn.members import NO_NEWS, Ages, Lives, Member, Strengths, grow
 from anomaly.learn.outcome import Outcome
 from anomaly.learn.packed import Packed
+from anomaly.learn.second import Second
 from tests.unit.anomaly.learn.test_frame import HOUR
 
 
@@ -59,8 +61,68 @@ def test_what_was_learned_predicts_the_same_after_storage_and_in_any_batch() -> 
     kept = msgspec.json.decode(msgspec.json.encode(life), type=Life)
     one = replace(frame, device=frame.device[7:8], at_us=frame.at_us[7:8], x=frame.x[7:8])
 
+    assert life.second is None
     assert np.array_equal(kept.estimate(frame), life.estimate(frame))
     assert life.estimate(one)[0] == life.estimate(frame)[7]
+
+
+def test_a_second_look_has_the_last_word_and_is_stored_to_the_bit() -> None:
+    rng = np.random.default_rng(12)
+    life = fit_life(*worn_out(rng, 8), seeds=(0,))
+    frame, _ = worn_out(rng, 3)
+    assert life is not None
+    counting = sum(member.weight > 0 for member in life.members)
+    x = rng.uniform(0, 60, (80, counting + 1))
+    kernel = fit_kernel(x, np.full(80, 2.0), np.ones(80), width=0.3, ridge=1.0, seed=0, rounds=0)
+
+    looked = msgspec.structs.replace(life, second=Second(kernel=kernel))
+    kept = msgspec.json.decode(msgspec.json.encode(looked), type=Life)
+    one = replace(frame, device=frame.device[7:8], at_us=frame.at_us[7:8], x=frame.x[7:8])
+
+    longer = np.minimum(life.estimate(frame) + 2, life.cap_hours)
+    assert looked.estimate(frame) == pytest.approx(longer)
+    assert np.array_equal(kept.estimate(frame), looked.estimate(frame))
+    assert looked.estimate(one)[0] == looked.estimate(frame)[7]
+
+
+def test_a_mean_up_to_a_limit_is_the_estimate_and_what_the_errors_put_between_cap_and_limit() -> (
+    None
+):
+    life = fit_life(*worn_out(np.random.default_rng(13), 8), seeds=(0,), horizon_hours=20)
+    assert life is not None
+    # Three devices, each once 4 too short, once right, once 10 too short: 12 is 12, 16, 22 or beyond.
+    errors = fit_errors(
+        np.full(9, 12.0), np.tile([16.0, 12.0, 22.0], 3), np.repeat(np.arange(3), 3)
+    )
+    life = msgspec.structs.replace(life, errors=errors)
+    said = np.array([12.0])
+
+    assert life.mean(said, up_to=20)[0] == 12
+    assert life.mean(said, up_to=np.inf)[0] == pytest.approx(
+        12 + errors.mean(said)[0] - errors.mean(said, up_to=20)[0]
+    )
+    assert 12.5 < life.mean(said, up_to=np.inf)[0] < 13.5
+    assert life.mean(said, up_to=14)[0] < 12
+
+
+def test_an_error_counts_every_device_the_same_and_lives_beyond_the_cap_as_the_cap() -> None:
+    known = Lives(
+        x=np.zeros((3, 1)), device=np.array([0, 0, 1]), at_us=np.zeros(3, dtype=np.int64),
+        age_hours=np.zeros(3), left_hours=np.array([2.0, 4.0, 30.0]),
+    )  # fmt: skip
+
+    # Device 0: errors 1 and 1; device 1: says 25, is 30 but counts as 28. (1 + 9) / 2 = 5.
+    assert known.rmse(np.array([3.0, 3.0, 25.0]), cap=28.0) == pytest.approx(np.sqrt(5))
+
+
+def test_rows_are_thinned_along_a_life_and_its_end_is_left_out() -> None:
+    known = Lives(
+        x=np.zeros((7, 1)), device=np.zeros(7, dtype=np.int64), at_us=np.arange(7),
+        age_hours=np.arange(7.0), left_hours=6 - np.arange(7.0),
+    )  # fmt: skip
+
+    assert known.thinned(np.arange(7), most=3).tolist() == [0, 2, 4]
+    assert known.thinned(np.arange(3, 7), most=9).tolist() == [3, 4, 5]
 
 
 def test_a_handful_of_lives_is_enough_for_an_estimate_and_two_are_not() -> None:
