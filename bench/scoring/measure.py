@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -13,8 +13,10 @@ from psycopg import sql
 from anomaly import service, store
 from anomaly.binary import Big, Column, Real, copy_rows
 from anomaly.fleet_scorer import Survey, conclude
+from anomaly.precedent.service import Precedents
 from anomaly.records import FleetSamples, IntArray
 from anomaly.state_store import Crowd, DeviceProgress, add_crowd, read_layout
+from anomaly.training.live import Voices
 from bench.ingest.instance import Instance
 from bench.ingest.processes import tree_cpu_s, tree_pids
 from bench.ingest.rows import device_ids, queries
@@ -204,7 +206,15 @@ def _store(connection: Connection, fleet: Fleet, ids: IntArray, first: int, minu
         copy.write(copy_rows(columns, rows=len(at_us)))
 
 
-def score_stored(instance: Instance, fleet: Fleet) -> Cost:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a scorer that goes on keeps from turn to turn."""
+
+    voices: Voices = field(default_factory=Voices)
+    precedents: Precedents = field(default_factory=Precedents)
+
+
+def score_stored(instance: Instance, fleet: Fleet, known: Known) -> Cost:
     """Score everything that is stored and not scored yet, turn after turn, each committed."""
     with instance.pool.connection() as connection:
         rows = store.read_products(connection)
@@ -220,7 +230,13 @@ def score_stored(instance: Instance, fleet: Fleet) -> Cost:
             devices = service.next_devices(row.product, due)
             with instance.pool.connection() as connection:
                 done = service.score_devices(
-                    connection, row, devices, now=wall_now(), looked_at=looked_at
+                    connection,
+                    row,
+                    devices,
+                    now=wall_now(),
+                    looked_at=looked_at,
+                    voices=known.voices,
+                    precedents=known.precedents,
                 )
             samples += done.samples
     own_s, wall_s = process_s() - own_s, monotonic_s() - began_s

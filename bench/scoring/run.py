@@ -15,6 +15,7 @@ from bench.scoring.following import measure_following
 from bench.scoring.measure import (
     METRICS,
     Cost,
+    Known,
     bring,
     let_in,
     measure_alone,
@@ -162,23 +163,26 @@ def _score_all(
     The fleets take turns, so that what else the machine does at a time meets all of them.
     """
     ids = {stretch.devices: let_in(instance, stretch.fleet) for stretch in stretches}
+    known = Known()
     found: dict[int, list[Cost]] = {stretch.devices: [] for stretch in stretches}
     for number in range(max(stretch.passes for stretch in stretches)):
         for stretch in (one for one in stretches if number < one.passes):
             with console.status(f"{stretch.devices:,} devices, pass {number + 1}"):
                 own = ids[stretch.devices]
-                found[stretch.devices].append(_score_pass(instance, stretch, own, number))
+                found[stretch.devices].append(_score_pass(instance, stretch, own, known, number))
     return found
 
 
-def _score_pass(instance: Instance, stretch: Stretch, ids: IntArray, number: int) -> Cost:
+def _score_pass(
+    instance: Instance, stretch: Stretch, ids: IntArray, known: Known, number: int
+) -> Cost:
     fleet, total = stretch.fleet, Cost(samples=0, scorer_s=0.0)
     for one in range(number * stretch.rounds, (number + 1) * stretch.rounds):
         # A window is whole when the sample after it has come.
         first = one * ROUND_MINUTES + (one > 0)
         bring(instance, fleet, ids, first=first, minutes=ROUND_MINUTES + (one == 0))
         with on_one_core(instance):
-            total += score_stored(instance, fleet)
+            total += score_stored(instance, fleet, known)
     return total
 
 
