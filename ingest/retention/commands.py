@@ -25,6 +25,7 @@ _HELD = {
     Held.NOT_SUMMED_UP: "held: not summed up yet (forecare ingest roll)",
     Held.NOT_SCORED: "held: not read by the scorer yet (forecare anomaly run)",
     Held.LATE_MARK: "held: late samples not dealt with yet",
+    Held.BY_SCORER: "the scorer lets it go, a chunk of which no product keeps any row (forecare anomaly run)",
     Held.FINER_KEPT: "held: what it is summed up from is still there",
 }
 _COLUMNS = (
@@ -42,13 +43,14 @@ _COLUMNS = (
 
 @click.group()
 def retention() -> None:
-    """How long samples, rollups and dead letters are kept, and what would go.
+    """How long samples, rollups, scored windows and dead letters are kept, and what would go.
 
     \b
     A product sheet says it in [retention]; `forecare ingest roll` does it once an hour. Samples go in
     whole chunks of their table, so they stay up to one chunk longer than they have to: a week, or a day
     where samples come more often than every 30 seconds. They age by the event time of their product's
-    stream, and never go before they were summed up and scored.
+    stream, and never go before they were summed up and scored. Scored windows, with the paths of
+    degradation, are let go by `forecare anomaly run`.
     """
 
 

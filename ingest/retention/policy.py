@@ -32,6 +32,8 @@ class Held(StrEnum):
     FINER_KEPT = "finer_kept"
     """What it is summed up from is still there, and could be summed up again."""
     NO_DATA = "no_data"
+    BY_SCORER = "by_scorer"
+    """Whoever scores lets it go, once for each day of the stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

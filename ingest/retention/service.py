@@ -29,15 +29,15 @@ class Line:
 
     product: str
     kind: str
-    """raw, hourly, daily or dead_letters; `-` in place of a product: devices that nobody knows."""
+    """raw, hourly, daily, windows or dead_letters; `-` in place of a product: devices that nobody knows."""
     keep: timedelta | None
     held: Held
     """What sets `before`."""
     before: datetime | None
     oldest_at: datetime | None
-    """Start of the oldest chunk; None: nothing stored, or dead letters."""
+    """Start of the oldest chunk, or the oldest window; None: nothing stored, or dead letters."""
     stored_bytes: int | None
-    """All of the table, None for dead letters."""
+    """All of the table, None for dead letters and for windows, whose tables all products share."""
     chunks: int
     """How many chunks would go; the numbers below are theirs."""
     rows: int
@@ -56,6 +56,7 @@ def plan(
         if product is not None and row.product.name != product:
             continue
         lines += [line for line, _ in _tables(connection, row, now=now, with_rows=with_rows)]
+        lines.append(_windows(connection, row, now=now))
         lines.append(
             _letters(
                 connection, row.product.name, row.id, row.product.retention.dead_letters, now=now
@@ -186,6 +187,34 @@ def _drop_tables(
                 failpoint("retention.before_commit")
         done.append(line)
     return done
+
+
+def _windows(connection: Connection, row: RolledProduct, *, now: datetime) -> Line:
+    """Tell of windows and paths, which `anomaly` lets go: it alone writes them."""
+    keep = row.product.retention.windows
+    with connection.transaction():
+        scored = store.windows(connection, row.id)
+    before, held = None, Held.FOR_EVER
+    if keep is not None:
+        held = Held.NO_DATA
+        if scored.newest_at is not None:
+            before = min(scored.newest_at, now) - keep
+            is_due = scored.oldest_at is not None and scored.oldest_at < before
+            held = Held.BY_SCORER if is_due else Held.POLICY
+    return Line(
+        product=row.product.name,
+        kind="windows",
+        keep=keep,
+        held=held,
+        before=before,
+        oldest_at=scored.oldest_at,
+        stored_bytes=None,
+        chunks=0,
+        rows=0,
+        bytes=0,
+        from_at=None,
+        through_at=None,
+    )
 
 
 def _letters(

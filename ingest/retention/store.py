@@ -27,6 +27,14 @@ class Letters:
     ends_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """How far a product has been scored, and its oldest window."""
+
+    newest_at: datetime | None
+    oldest_at: datetime | None
+
+
 def is_community(connection: Connection) -> bool:
     row = connection.execute(_queries["is_community"]).fetchone()
     return bool(row and row[0])
@@ -36,6 +44,13 @@ def holds(connection: Connection, product_id: int, *, window: timedelta) -> Hold
     values = {"product_id": product_id, "window": window}
     with connection.cursor(row_factory=class_row(Holds)) as cursor:
         found = cursor.execute(_queries["retention_holds"], values).fetchone()
+    assert found is not None
+    return found
+
+
+def windows(connection: Connection, product_id: int) -> Scored:
+    with connection.cursor(row_factory=class_row(Scored)) as cursor:
+        found = cursor.execute(_queries["windows_kept"], {"product_id": product_id}).fetchone()
     assert found is not None
     return found
 

@@ -25,6 +25,16 @@ left join ingest.rollup r on r.device_id = d.id
 left join anomaly.scorer_state s on s.device_id = d.id
 where d.product_id = %(product_id)s;
 
+-- name: windows_kept
+-- The scorer lets windows and paths go: here they are only looked at, one index look-up a device.
+select max(c.scored_through) as newest_at, min(oldest.at) as oldest_at
+from gateway.device d
+join anomaly.scorer_state c on c.device_id = d.id
+left join lateral (
+    select w.at from anomaly.window w where w.device_id = d.id order by w.at limit 1
+) oldest on true
+where d.product_id = %(product_id)s;
+
 -- name: chunks
 -- Sizes include indexes, TOAST and, on Community, the columnstore.
 select c.range_start as begins_at, c.range_end as ends_at, s.total_bytes as bytes,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from core.clock import wall_now
 from core.pool import Connection, Pool
@@ -198,6 +199,46 @@ def test_a_dry_run_tells_rows_and_touches_nothing(
     assert raw["bytes"] > 0
     assert datetime.fromisoformat(raw["through_at"]) <= TODAY.astimezone(UTC) - 10 * DAY
     assert oldest(pool) == TODAY - 90 * DAY
+
+
+def test_windows_are_listed_with_what_the_scorer_has_to_let_go(
+    pool: Pool, history: None, rolling: Connection, ingest: Ingest
+) -> None:
+    def line() -> service.Line:
+        return next(x for x in service.plan(rolling, now=wall_now()) if x.kind == "windows")
+
+    def keep(duration: str | None) -> None:
+        rolling.execute(
+            "update gateway.product set sheet = jsonb_set(sheet, '{retention,windows}', %s)",
+            [Jsonb(duration)],
+        )
+
+    keep(None)
+    for_ever = line()
+    keep("P20D")
+    unscored = line()
+    score(pool)
+    nothing_yet = line()
+    for days in (30, 10):
+        rolling.execute(
+            "insert into anomaly.window select id, %s, 1, '{}', '{}', '{}', '{}', '{}', '{}'"
+            " from gateway.device",
+            [TODAY - days * DAY],
+        )
+    due = line()
+    shown = ingest.run_command("retention", "show")
+    rolling.execute("delete from anomaly.window where at = %s", [TODAY - 30 * DAY])
+    kept = line()
+
+    assert (for_ever.keep, for_ever.held) == (None, Held.FOR_EVER)
+    assert (unscored.held, unscored.before) == (Held.NO_DATA, None)
+    assert (nothing_yet.held, nothing_yet.oldest_at) == (Held.POLICY, None)
+    assert (due.keep, due.held, due.oldest_at) == (20 * DAY, Held.BY_SCORER, TODAY - 30 * DAY)
+    assert due.before is not None
+    assert due.oldest_at < due.before < TODAY
+    assert "windows" in shown
+    assert (kept.held, kept.oldest_at) == (Held.POLICY, TODAY - 10 * DAY)
+    assert not any(x.kind == "windows" for x in service.apply(rolling, now=wall_now()))
 
 
 def test_old_dead_letters_go_and_those_of_nobody_as_well(
