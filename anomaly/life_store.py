@@ -28,9 +28,9 @@ def read_corrections(connection: Connection, *, product_id: int) -> list[Correct
         Correction(
             from_us=store.to_us(from_at),
             failures=failures,
-            scores=tuple(tuple(row) for row in scores),
+            scores={mode: tuple(tuple(row) for row in rows) for mode, rows in by_mode.items()},
         )
-        for from_at, failures, scores in rows
+        for from_at, failures, by_mode in rows
     ]
 
 
@@ -104,6 +104,7 @@ def _misses(connection: Connection, product: Product, failures: Sequence[_Failur
         said[number].append(life)
     return [
         Miss(
+            mode=one.mode,
             said_hours=np.array(life, dtype=np.float64).reshape(-1, len(LIFE_SHARES)),
             left_hours=(one.at_us - np.array(at, dtype=np.int64)) / _US_PER_HOUR,
         )

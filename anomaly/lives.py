@@ -6,9 +6,12 @@ learned from failures that really happened: a forecast made before a failure is 
 
     score = log(true life / median said) / log(end of the 90 % interval said / median said),
 
-the end being the one on the same side. Quantiles of the scores of all failure modes of a product, near the same
-predicted life, take the place of the laws' own. A widened law counts as a few failures besides, so
-that there is an answer before anything has failed, and one failure does not decide.
+the end being the one on the same side. Quantiles of the scores near the same predicted life take the place of the
+laws' own. How far a part is worn when it fails, and how quickly it shows that, is a matter of its failure mode: each has
+quantiles of its own. All other modes of the product count as a few failures of this one besides, and a widened
+law as a few failures of them, so that there is an answer before anything has failed, and one failure does not decide.
+
+The chance of failing within a horizon is read out of the corrected quantiles, so that the two never contradict each other.
 
 References
 ----------
@@ -16,7 +19,7 @@ Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World. doi:10.1
 Guan (2023), Localized conformal prediction. Biometrika 110(1). doi:10.1093/biomet/asac040
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,7 +37,9 @@ _NEAR = 0.5
 _WIDER = 1.4
 """The laws' intervals hold in 80 and 90 % when they are wider by this: before failures are known."""
 _LAW_FAILURES = 5.0
-"""The widened laws count as so many failures."""
+"""The widened laws count as so many failures of a product."""
+_OTHER_FAILURES = 5.0
+"""What is known of a product's other failure modes counts as so many failures of one mode."""
 _HALF_MIN, _HALF_MAX = 0.2, 3.0
 """Half of an interval, log: neither a certainty nor an ignorance that no path can bear out."""
 _HOURS_MIN = 0.5
@@ -46,6 +51,7 @@ LEARN_EVERY = timedelta(days=7)
 """Event time between two corrections of a product."""
 LOOK_BACK = timedelta(days=200)
 """Forecasts earlier before a failure than this are not looked at."""
+ANY_MODE = ""
 
 _shares = np.array(LIFE_SHARES)
 _law_scores = _WIDER * ndtri((np.arange(60) + 0.5) / 60) / float(ndtri(LIFE_SHARES[-1]))
@@ -55,6 +61,7 @@ _law_scores = _WIDER * ndtri((np.arange(60) + 0.5) / 60) / float(ndtri(LIFE_SHAR
 class Miss:
     """What was said before one failure, and how long it really took."""
 
+    mode: str
     said_hours: FloatArray
     """Quantiles of remaining life at `LIFE_SHARES`, as the laws of wear had them; (n, 5)."""
     left_hours: FloatArray
@@ -68,8 +75,13 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     """It holds for forecasts that are made later than this, event time: all failures behind it happened before."""
     failures: int
     """That it was learned from."""
-    scores: tuple[tuple[float, ...], ...]
-    """Quantiles of the scores at `LIFE_SHARES`; one row per predicted life."""
+    scores: Mapping[str, tuple[tuple[float, ...], ...]]
+    """Quantiles of the scores at `LIFE_SHARES`, by failure mode; one row per predicted life. `ANY_MODE` has those of
+    modes of which no failure is known."""
+
+    def of(self, mode: str) -> FloatArray:
+        """Return the scores of one failure mode; (predicted lives, 5)."""
+        return np.array(self.scores.get(mode, self.scores[ANY_MODE]))
 
 
 def learn_correction(misses: Sequence[Miss], *, from_us: int) -> Correction:
@@ -81,27 +93,25 @@ def learn_correction(misses: Sequence[Miss], *, from_us: int) -> Correction:
         Of failures that happened until `from_us`, the oldest first.
     from_us : int
     """
-    chosen = [_thinned(miss) for miss in misses[-FAILURES_MAX:] if len(miss.left_hours)]
-    owner = np.repeat(np.arange(len(chosen)), [len(one.left_hours) for one, _ in chosen])
-    weight = np.concatenate([np.empty(0), *(np.full(len(o.left_hours), w) for o, w in chosen)])
-    said = np.concatenate([np.empty((0, len(LIFE_SHARES))), *(o.said_hours for o, _ in chosen)])
-    left = np.concatenate([np.empty(0), *(one.left_hours for one, _ in chosen)])
-    middle = _log(said[:, 2])
-    scores = _scores(said, left)
-    rows = [
-        _quantiles(scores, weight * np.exp(-0.5 * ((middle - at) / _NEAR) ** 2), owner)
-        for at in _MIDDLES
-    ]
-    return Correction(from_us=from_us, failures=len(chosen), scores=tuple(rows))
+    chosen = [miss for miss in misses[-FAILURES_MAX:] if len(miss.left_hours)]
+    past = _Past.of(chosen)
+    modes = [ANY_MODE, *dict.fromkeys(miss.mode for miss in chosen)]
+    return Correction(
+        from_us=from_us,
+        failures=len(chosen),
+        scores={mode: tuple(past.quantiles(mode, near=at) for at in _MIDDLES) for mode in modes},
+    )
 
 
-def corrected(correction: Correction, said_hours: FloatArray) -> FloatArray:
+def corrected(correction: Correction, said_hours: FloatArray, *, mode: str) -> FloatArray:
     """Correct quantiles of remaining life; those of parts that have failed or are well stay as they are.
 
     Parameters
     ----------
     said_hours : ndarray, shape (n, 5)
         At `LIFE_SHARES`, infinite where beyond any horizon.
+    mode : str
+        Failure mode of all of them.
 
     Returns
     -------
@@ -111,7 +121,7 @@ def corrected(correction: Correction, said_hours: FloatArray) -> FloatArray:
     is_open = is_corrected(said_hours)
     said = said_hours[is_open]
     middle = _log(said[:, 2])
-    table = np.array(correction.scores)
+    table = correction.of(mode)
     score = np.stack([np.interp(middle, _MIDDLES, column) for column in table.T], axis=1)
     low, high = _halves(said)
     hours = np.exp(
@@ -123,9 +133,9 @@ def corrected(correction: Correction, said_hours: FloatArray) -> FloatArray:
 
 
 def corrected_then(
-    corrections: Sequence[Correction], made_us: IntArray, said_hours: FloatArray
+    corrections: Sequence[Correction], made_us: IntArray, said_hours: FloatArray, *, mode: str
 ) -> FloatArray:
-    """Correct forecasts by what was known when each was made.
+    """Correct forecasts of one failure mode by what was known when each was made.
 
     Parameters
     ----------
@@ -133,13 +143,15 @@ def corrected_then(
         The oldest first; before the first one nothing had failed, and the widened laws stand.
     made_us : ndarray, shape (n,)
     said_hours : ndarray, shape (n, 5)
+    mode : str
     """
     begins = np.array([one.from_us for one in corrections], dtype=np.int64)
     newest = np.searchsorted(begins, made_us) - 1
     found = said_hours.copy()
     for number in np.unique(newest).tolist():
         chosen = NOTHING_FAILED if number < 0 else corrections[number]
-        found[newest == number] = corrected(chosen, said_hours[newest == number])
+        rows = newest == number
+        found[rows] = corrected(chosen, said_hours[rows], mode=mode)
     return found
 
 
@@ -148,22 +160,65 @@ def is_corrected(said_hours: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(said_hours[:, 2]) & (said_hours[:, 2] > 0))
 
 
-def _thinned(miss: Miss) -> tuple[Miss, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """What is known of the failures of a product, as columns: a row per forecast."""
+
+    modes: tuple[str, ...]
+    """Of each failure."""
+    owner: IntArray
+    """Place of its failure in `modes`."""
+    weight: FloatArray
+    middle: FloatArray
+    """Predicted life, log hours."""
+    score: FloatArray
+
+    @classmethod
+    def of(cls, misses: Sequence[Miss]) -> "_Past":
+        chosen = [_thinned(miss) for miss in misses]
+        counts = [len(rows) for rows in chosen]
+        parts = list(zip(misses, chosen, strict=True))
+        none = np.empty(0)
+        said = np.concatenate(
+            [np.empty((0, len(LIFE_SHARES))), *(m.said_hours[rows] for m, rows in parts)]
+        )
+        left = np.concatenate([none, *(m.left_hours[rows] for m, rows in parts)])
+        shares = [len(m.left_hours) / len(rows) for m, rows in parts]
+        return cls(
+            modes=tuple(miss.mode for miss in misses),
+            owner=np.repeat(np.arange(len(misses)), counts),
+            weight=np.repeat(np.array(shares, dtype=np.float64), counts),
+            middle=_log(said[:, 2]),
+            score=_scores(said, left),
+        )
+
+    def quantiles(self, mode: str, *, near: float) -> tuple[float, ...]:
+        """Quantiles of a mode's scores near a predicted life: its own, all other modes', and the widened laws'."""
+        weight = self.weight * np.exp(-0.5 * ((self.middle - near) / _NEAR) ** 2)
+        is_own = np.array([one == mode for one in self.modes], dtype=np.bool_)[self.owner]
+        own = np.where(is_own, weight, 0.0)
+        other = np.where(is_own, 0.0, weight)
+        law = np.full(len(_law_scores), _LAW_FAILURES * self._one(other) / len(_law_scores))
+        if is_own.any():
+            share = _OTHER_FAILURES * self._one(own) / (other.sum() + law.sum())
+            other, law = other * share, law * share
+        return _quantiles(
+            np.concatenate([self.score, _law_scores]), np.concatenate([own + other, law])
+        )
+
+    def _one(self, weight: FloatArray) -> float:
+        """What one failure weighs: as many of the same weight would say as much as all together."""
+        whole = np.bincount(self.owner, weights=weight, minlength=1)
+        return float((whole**2).sum() / whole.sum()) if whole.sum() > 0 else 1.0
+
+
+def _thinned(miss: Miss) -> IntArray:
+    """Rows that are looked at."""
     number = len(miss.left_hours)
-    rows = np.unique(np.linspace(0, number - 1, min(number, ROWS_MAX)).round().astype(np.int64))
-    kept = Miss(said_hours=miss.said_hours[rows], left_hours=miss.left_hours[rows])
-    return kept, number / len(rows)
+    return np.unique(np.linspace(0, number - 1, min(number, ROWS_MAX)).round().astype(np.int64))
 
 
-def _quantiles(scores: FloatArray, weight: FloatArray, owner: IntArray) -> tuple[float, ...]:
-    """Quantiles of weighted scores, the widened laws' among them."""
-    law = np.full(len(_law_scores), _LAW_FAILURES / len(_law_scores))
-    own = np.bincount(owner, weights=weight) if len(owner) else np.zeros(1)
-    if own.sum() > 0:
-        # So many failures, each counting the same, would say as much.
-        failures = own.sum() ** 2 / (own**2).sum()
-        law *= own.sum() / failures
-    values, mass = np.concatenate([scores, _law_scores]), np.concatenate([weight, law])
+def _quantiles(values: FloatArray, mass: FloatArray) -> tuple[float, ...]:
     order = np.argsort(values, kind="stable")
     passed = np.cumsum(mass[order])
     place = np.searchsorted(passed, _shares * passed[-1])

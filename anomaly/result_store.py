@@ -260,8 +260,12 @@ def _lives(forecasts: Sequence[Forecast], corrections: Sequence[Correction]) -> 
     """Correct the quantiles of remaining life of forecasts by the failures that were known then."""
     said = np.array([_quantiles(f) for f in forecasts]).reshape(-1, len(LIFE_SHARES))
     made_us = np.array([f.made_us for f in forecasts], dtype=np.int64)
-    found = corrected_then(corrections, made_us, said).tolist()
-    return [tuple(None if v == np.inf else v for v in row) for row in found]
+    modes = np.array([f.failure_mode for f in forecasts])
+    found = said.copy()
+    for mode in dict.fromkeys(modes.tolist()):
+        rows = modes == mode
+        found[rows] = corrected_then(corrections, made_us[rows], said[rows], mode=mode)
+    return [tuple(None if v == np.inf else v for v in row) for row in found.tolist()]
 
 
 def _quantiles(f: Forecast) -> list[float]:

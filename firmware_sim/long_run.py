@@ -91,6 +91,9 @@ class LongRun:
     """The products as this seed has drawn them."""
     habits: Mapping[str, tuple[Habit, ...]]
     """How each kind of part of each product lives."""
+    later: tuple[Mapping[str, int], ...]
+    """When the parts of `machines[i]` fail next, epoch seconds by mode, of which the run shows no sign yet.
+    Of a healthy device none does."""
 
 
 def make_long_run(
@@ -115,14 +118,16 @@ def make_long_run(
     models = {name: _draw_model(MODELS[name], seed) for name in products}
     habits = {name: _draw_habits(model, seed) for name, model in models.items()}
     end_s = start_s + int(days * DAY_S)
-    units, machines = [], []
+    units, machines, later = [], [], []
     for place in range(devices):
         name = products[place % len(products)]
         rng = np.random.default_rng([seed, 11, place])
         unit = _draw_unit(name, place, rng, seed=seed, start_s=start_s)
         lives = () if unit.is_healthy else habits[name]
-        failures = [f for f in _lives(lives, unit, place, rng, end_s) if f.fails_s > start_s]
+        drawn, beyond = _lives(lives, unit, place, rng, end_s)
+        failures = [failure for failure in drawn if failure.fails_s > start_s]
         units.append(unit)
+        later.append(beyond)
         machines.append(
             Machine(
                 name=unit.name,
@@ -137,7 +142,7 @@ def make_long_run(
         )
     return LongRun(
         seed=seed, start_s=start_s, end_s=end_s, units=tuple(units), machines=tuple(machines),
-        models=models, habits=habits,
+        models=models, habits=habits, later=tuple(later),
     )  # fmt: skip
 
 
@@ -199,9 +204,15 @@ def _lives(
     place: int,
     rng: np.random.Generator,
     end_s: int,
-) -> list[Failure]:
-    """Let every part of a device live, fail and be replaced, from its delivery to the end."""
-    failures = []
+) -> tuple[list[Failure], dict[str, int]]:
+    """Let every part of a device live, fail and be replaced, from its delivery to the end.
+
+    Returns
+    -------
+    list of Failure and dict of str to int
+        Those that show before the end, and when each part fails next, epoch seconds by mode.
+    """
+    failures, later = [], {}
     for habit in habits:
         new_s = unit.delivered_s
         while True:
@@ -213,6 +224,7 @@ def _lives(
             onset_s = max(fails_s - int(min(max(warning, low_s), high_s)), new_s + DAY_S)
             repaired_s = fails_s + int(rng.uniform(*_REPAIR_DAYS) * DAY_S)
             if onset_s >= end_s:
+                later[habit.mode.name] = fails_s
                 break
             failures.append(
                 Failure(
@@ -226,7 +238,7 @@ def _lives(
                 )
             )
             new_s = repaired_s
-    return failures
+    return failures, later
 
 
 def _site(name: str, rng: np.random.Generator) -> Site:

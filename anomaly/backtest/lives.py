@@ -14,10 +14,20 @@ _DECLINING = STATUSES.index("declining")
 _US_PER_HOUR = 3.6e9
 
 
-def corrections_of(tracks: Sequence[Track]) -> list[Correction]:
-    """Learn anew once a week, from the failures that the devices themselves had reported by then."""
+def corrections_of(modes: Sequence[str], tracks: Sequence[Track]) -> list[Correction]:
+    """Learn anew once a week, from the failures that the devices themselves had reported by then.
+
+    Parameters
+    ----------
+    modes : sequence of str
+        Names of the failure modes, in the order of the tracks.
+    """
     misses = sorted(
-        ((at_us, _miss(track, at_us, mode)) for track in tracks for at_us, mode in track.faults),
+        (
+            (at_us, _miss(track, at_us, mode, name=modes[mode]))
+            for track in tracks
+            for at_us, mode in track.faults
+        ),
         key=lambda pair: pair[0],
     )
     every = LEARN_EVERY // US
@@ -33,29 +43,31 @@ def corrections_of(tracks: Sequence[Track]) -> list[Correction]:
     return found
 
 
-def with_lives(track: Track, corrections: Sequence[Correction]) -> Track:
+def with_lives(modes: Sequence[str], track: Track, corrections: Sequence[Correction]) -> Track:
     """Return a track with its lives corrected by what was known at each forecast.
 
     Parameters
     ----------
+    modes : sequence of str
+        Names of the failure modes, in the order of the track.
     corrections : sequence of Correction
         The oldest first; before the first one nothing had been learned.
     """
-    number, modes, shares = track.life_hours.shape
-    made_us = np.repeat(track.made_us, modes)
-    said = track.life_hours.reshape(-1, shares)
-    life = corrected_then(corrections, made_us, said).reshape(number, modes, shares)
+    life = np.empty_like(track.life_hours)
+    for place, mode in enumerate(modes):
+        said = track.life_hours[:, place]
+        life[:, place] = corrected_then(corrections, track.made_us, said, mode=mode)
     return replace(track, life_hours=life)
 
 
-def _miss(track: Track, at_us: int, mode: int) -> Miss:
+def _miss(track: Track, at_us: int, mode: int, *, name: str) -> Miss:
     """What was said about a part before it failed, since the part before it failed or was replaced."""
     begin = at_us - LOOK_BACK // US
     begin = max([begin, *_before(track, at_us, mode)])
     rows = (track.made_us > begin) & (track.made_us < at_us)
     rows &= (track.status[:, mode] == _DECLINING) & np.isfinite(track.life_hours[:, mode, 2])
     left = (at_us - track.made_us[rows]) / _US_PER_HOUR
-    return Miss(said_hours=track.life_hours[rows, mode], left_hours=left)
+    return Miss(mode=name, said_hours=track.life_hours[rows, mode], left_hours=left)
 
 
 def _before(track: Track, at_us: int, mode: int) -> list[int]:

@@ -28,7 +28,7 @@ def replay(source: Source) -> Iterator[Track]:
         streams = [member.stream for member in members]
         tracks = replay_streams(source.catalog, yard, streams)
         for member, track in zip(members, tracks, strict=True):
-            known = with_lives(track, source.corrections)
+            known = with_lives(source.catalog.modes, track, source.corrections)
             spoken = speak(source.catalog, known, source.models)
             yield as_known_then(_light(spoken), member)
 

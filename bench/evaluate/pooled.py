@@ -41,7 +41,9 @@ def pooled(parts: Sequence[Figures]) -> dict[str, Any]:
         },
         **{name: cost(name) for name in ("cost_per_device_year", "cost_without", "cost_best")},
     }
-    return found | _chances([part.horizons for part in parts]) | _lives([p.life for p in parts])
+    return (
+        found | _chances([part.horizons for part in parts]) | lives_pooled([p.life for p in parts])
+    )
 
 
 def by_mode(tables: Sequence[Table]) -> dict[str, Any]:
@@ -66,21 +68,8 @@ def by_seed(tables: Sequence[tuple[int, Table]]) -> list[dict[str, Any]]:
     ]
 
 
-def _chances(parts: Sequence[Sequence[HorizonFigures]]) -> dict[str, Any]:
-    rows: dict[str, list[HorizonFigures]] = {}
-    for part in parts:
-        for one in part:
-            rows.setdefault(f"{one.horizon_hours:g}", []).append(one)
-    return {
-        name: {
-            hours: _mean([(getattr(one, name), one.rows) for one in own])
-            for hours, own in rows.items()
-        }
-        for name in ("average_precision", "brier", "ece")
-    }
-
-
-def _lives(parts: Sequence[LifeFigures | None]) -> dict[str, Any]:
+def lives_pooled(parts: Sequence[LifeFigures | None]) -> dict[str, Any]:
+    """Return coverage and width of intervals of remaining life."""
     known = [part for part in parts if part is not None and part.rows]
     names = ("coverage_80", "coverage_90", "width_90") if known else ()
     return {name: _mean([(getattr(one, name), one.rows) for one in known]) for name in names}
@@ -102,6 +91,20 @@ def coverage_by_life(tables: Sequence[Table]) -> list[dict[str, Any]]:
         }
         for (low, high), own in sorted(bins.items())
     ]
+
+
+def _chances(parts: Sequence[Sequence[HorizonFigures]]) -> dict[str, Any]:
+    rows: dict[str, list[HorizonFigures]] = {}
+    for part in parts:
+        for one in part:
+            rows.setdefault(f"{one.horizon_hours:g}", []).append(one)
+    return {
+        name: {
+            hours: _mean([(getattr(one, name), one.rows) for one in own])
+            for hours, own in rows.items()
+        }
+        for name in ("average_precision", "brier", "ece")
+    }
 
 
 def _mean(pairs: Sequence[tuple[_Number, float]]) -> _Number:

@@ -18,7 +18,7 @@ from anomaly.backtest.replay import learn_baseline, replay_streams
 from anomaly.backtest.track import Track
 from anomaly.backtest.verdict import Question, answer
 from anomaly.features import Layout
-from anomaly.judge.report import Table
+from anomaly.judge.report import Figures, Table
 from anomaly.learn.fit import fit_mode_models
 from anomaly.learn.history import Catalog
 from anomaly.learn.model import ModeModel
@@ -27,10 +27,11 @@ from anomaly.training.said import FirstLayer, Said
 from anomaly.training.slices import Slices, cut, is_judge
 from anomaly.training.speaker import speak
 from anomaly.yardstick import Yardstick
-from bench.evaluate.pooled import by_mode, by_seed, coverage_by_life, pooled
+from bench.evaluate.pooled import by_mode, by_seed, coverage_by_life, lives_pooled, pooled
 from bench.evaluate.readers.fleet import Truth, sheet_of, streams_of, with_truth
 from bench.evaluate.readers.oracle import oracle_track
 from bench.evaluate.report import Report, deliver, result_options
+from bench.evaluate.true_lives import with_true_lives
 from core.clock import monotonic_s
 from firmware_sim.long_run import LongRun, make_long_run
 from maintenance.replay import REPLAY
@@ -52,6 +53,8 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     product: str
     tables: Mapping[str, Table]
+    seen: Mapping[str, Figures]
+    """By who forecast, judged by the observation alone: only intervals that end within it."""
     contests: tuple[Contest, ...]
 
 
@@ -100,6 +103,9 @@ def command(
         details={
             "by_mode": {name: by_mode(tables) for name, tables in sides.items()},
             "by_seed": by_seed([(one.seed, one.tables["forecare"]) for one in played]),
+            "coverage_in_observation": {
+                name: lives_pooled([one.seen[name].life for one in played]) for name in sides
+            },
             "coverage_by_life": {name: coverage_by_life(tables) for name, tables in sides.items()},
             "contests": [msgspec.to_builtins(c) for one in played for c in one.contests],
         },
@@ -107,6 +113,8 @@ def command(
             "Sudden failures cannot be foreseen and are not counted.",
             f"A ticket counts if it opens {USEFUL_DAYS} days before the failure or later, and the sheet's lead time before.",
             f"Judged: all devices, in the last {JUDGED_SHARE:.0%} of the time.",
+            "Every remaining life that was told is judged by the simulator's truth, also beyond the end of the time.",
+            "coverage_in_observation judges only intervals that end within the time.",
             "Over products and seeds, calibration and coverage are means by rows, lead times by caught failures.",
             "best_possible is told the true wear of every part and the law of its kind; laws_alone has learned from no failure.",
         ),
@@ -195,9 +203,9 @@ def _judged(
         horizons_hours=(),
         draws=DRAWS,
     )
-    corrections = corrections_of(tracks)
+    corrections = corrections_of(catalog.modes, tracks)
     true = [with_truth(catalog, t, truth) for t, truth in zip(tracks, truths, strict=True)]
-    first = [with_lives(track, corrections) for track in true]
+    first = [with_lives(catalog.modes, track, corrections) for track in true]
     models, contests = _learn(catalog, true, seed=run.seed) if learned else ({}, ())
     slices = cut([track.history for track in true])
     habits = run.habits[catalog.product.name]
@@ -215,7 +223,14 @@ def _judged(
         for name, own in said.items()
     }
     return Played(
-        seed=run.seed, product=catalog.product.name, tables=tables, contests=tuple(contests)
+        seed=run.seed,
+        product=catalog.product.name,
+        tables={
+            name: with_true_lives(catalog, table, said[name], truths, question)
+            for name, table in tables.items()
+        },
+        seen={name: table.total for name, table in tables.items()},
+        contests=tuple(contests),
     )
 
 

@@ -1,6 +1,6 @@
 """Streams of a simulated fleet's years, and the truth about them, for `forecare evaluate fleet`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -17,6 +17,7 @@ from firmware_sim.machine import Machine
 from gateway.sheet import shipped_sheet
 
 _US = 1_000_000
+_HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,17 @@ class Truth:
 
     machine: Machine
     unit: LongUnit
+    later: Mapping[str, int]
+    """When parts fail next, epoch seconds by mode, that show no sign before the end of the run."""
+
+    def left_hours(self, mode: str, at_us: IntArray) -> FloatArray:
+        """Time from some instants to the next failure of a part, also beyond the end; infinite if it never fails."""
+        fails_s = [f.fails_s for f in self.machine.failures if f.mode == mode]
+        fails_s += [self.later[mode]] if mode in self.later else []
+        following = np.array([*sorted(fails_s), np.inf])
+        at_s = at_us / _US
+        left_s = following[np.searchsorted(following, at_s, side="right")] - at_s
+        return np.asarray(left_s / _HOUR_S)
 
     def wear(self, mode: str, at_us: IntArray) -> FloatArray:
         """Wear of a part at some instants, 0 as new to about 1 failed."""
@@ -39,7 +51,7 @@ def sheet_of(product: str) -> Product:
 def streams_of(run: LongRun, product: Product) -> list[tuple[Stream, Truth]]:
     """Return the streams of a product's devices, and the truth about each."""
     found = []
-    for unit, machine in zip(run.units, run.machines, strict=True):
+    for unit, machine, later in zip(run.units, run.machines, run.later, strict=True):
         if unit.product != product.name:
             continue
         stream = Stream(
@@ -51,7 +63,7 @@ def streams_of(run: LongRun, product: Product) -> list[tuple[Stream, Truth]]:
             findings=_findings(machine, product, run.end_s),
             traits={"lot": unit.lot, "firmware": unit.firmware, "site": unit.site},
         )
-        found.append((stream, Truth(machine=machine, unit=unit)))
+        found.append((stream, Truth(machine=machine, unit=unit, later=later)))
     return found
 
 

@@ -120,7 +120,7 @@ def expected(*, from_day: float, fails_day: float, at_day: float) -> Correction:
     at = np.arange(START_US + from_day * DAY_US, START_US + fails_day * DAY_US, EVERY_US)
     left = (START_US + fails_day * DAY_US - at) / 3.6e9
     lives = (left[:, None] * 3 * np.array(FACTORS)).astype(np.float32).astype(np.float64)
-    miss = Before(said_hours=lives, left_hours=left)
+    miss = Before(mode="bearing_wear", said_hours=lives, left_hours=left)
     return learn_correction([miss], from_us=START_US + round(at_day * DAY_US))
 
 
@@ -164,7 +164,9 @@ def test_a_forecast_says_what_was_known_and_keeps_what_the_laws_had_said(
     assert len(rows) == 4
     for made_at, law, life in rows:
         is_later = store.to_us(made_at) > learned.from_us
-        then = corrected(learned if is_later else NOTHING_FAILED, np.array([law]))[0]
+        then = corrected(
+            learned if is_later else NOTHING_FAILED, np.array([law]), mode="bearing_wear"
+        )[0]
         assert life == pytest.approx(then.tolist(), rel=1e-5)
     assert rows[-1][2][2] < 0.9 * rows[0][2][2]
 

@@ -15,14 +15,16 @@ def said(middle: FloatArray) -> FloatArray:
     return np.asarray(middle)[:, None] * FACTORS
 
 
-def misses(number: int, *, spread: float, off: float = 0.0, seed: int = 1) -> list[Miss]:
+def misses(
+    number: int, *, spread: float, off: float = 0.0, seed: int = 1, mode: str = "bearing"
+) -> list[Miss]:
     """Parts whose forecasts have errors of this spread (log), each its own error on top of `off`."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(number):
         left = np.linspace(1200.0, 6.0, 80)
         middle = left * np.exp(off + spread * rng.standard_normal() + 0.1 * rng.standard_normal(80))
-        found.append(Miss(said_hours=said(middle), left_hours=left))
+        found.append(Miss(mode=mode, said_hours=said(middle), left_hours=left))
     return found
 
 
@@ -36,7 +38,7 @@ def test_after_many_failures_intervals_hold_as_often_as_they_say(spread: float, 
     correction = learn_correction(misses(300, spread=spread, off=off), from_us=0)
     later = misses(300, spread=spread, off=off, seed=2)
 
-    found = corrected(correction, np.concatenate([one.said_hours for one in later]))
+    found = corrected(correction, np.concatenate([one.said_hours for one in later]), mode="bearing")
 
     eighty, ninety = coverage(found, np.concatenate([one.left_hours for one in later]))
     assert eighty == pytest.approx(0.8, abs=0.04)
@@ -46,7 +48,7 @@ def test_after_many_failures_intervals_hold_as_often_as_they_say(spread: float, 
 def test_a_median_that_is_always_too_long_comes_down() -> None:
     correction = learn_correction(misses(300, spread=0.2, off=np.log(2)), from_us=0)
 
-    found = corrected(correction, said(np.array([400.0])))
+    found = corrected(correction, said(np.array([400.0])), mode="bearing")
 
     assert found[0, Q50] == pytest.approx(200.0, rel=0.15)
 
@@ -54,7 +56,7 @@ def test_a_median_that_is_always_too_long_comes_down() -> None:
 def test_before_anything_has_failed_intervals_are_wider_and_stand_around_the_same_middle() -> None:
     before = said(np.array([30.0, 300.0, 3000.0]))
 
-    found = corrected(learn_correction([], from_us=0), before)
+    found = corrected(learn_correction([], from_us=0), before, mode="bearing")
 
     assert found[:, Q50] == pytest.approx(before[:, Q50], rel=0.05)
     assert (found[:, Q05] < before[:, Q05]).all()
@@ -66,14 +68,14 @@ def test_one_failure_does_not_decide_and_many_do() -> None:
     many = learn_correction(misses(100, spread=0.0, off=2.0), from_us=0)
     forecast = said(np.array([500.0]))
 
-    assert corrected(alone, forecast)[0, Q50] > 0.6 * 500
-    assert corrected(many, forecast)[0, Q50] < 0.2 * 500
+    assert corrected(alone, forecast, mode="bearing")[0, Q50] > 0.6 * 500
+    assert corrected(many, forecast, mode="bearing")[0, Q50] < 0.2 * 500
 
 
 def test_quantiles_stay_in_order_and_above_nothing() -> None:
     correction = learn_correction(misses(40, spread=1.0, off=-0.5), from_us=0)
 
-    found = corrected(correction, said(np.geomspace(0.5, 20_000, 200)))
+    found = corrected(correction, said(np.geomspace(0.5, 20_000, 200)), mode="bearing")
 
     assert (np.diff(np.where(np.isinf(found), 1e12, found), axis=1) >= 0).all()
     assert (found > 0).all()
@@ -84,7 +86,7 @@ def test_what_has_failed_or_shows_nothing_stays_as_it_is() -> None:
     correction = learn_correction(misses(40, spread=1.0), from_us=0)
     failed, well = np.zeros(5), np.full(5, np.inf)
 
-    found = corrected(correction, np.stack([failed, well]))
+    found = corrected(correction, np.stack([failed, well]), mode="bearing")
 
     assert found.tolist() == [failed.tolist(), well.tolist()]
 
@@ -92,15 +94,46 @@ def test_what_has_failed_or_shows_nothing_stays_as_it_is() -> None:
 def test_a_long_warning_counts_for_its_rows_and_only_the_newest_failures_are_looked_at() -> None:
     rare = misses(20, spread=0.0, off=1.0)
     long = [
-        Miss(said_hours=np.repeat(m.said_hours, 10, axis=0), left_hours=np.repeat(m.left_hours, 10))
+        Miss(
+            mode=m.mode,
+            said_hours=np.repeat(m.said_hours, 10, axis=0),
+            left_hours=np.repeat(m.left_hours, 10),
+        )
         for m in misses(20, spread=0.0, off=-1.0)
     ]
     forecast = said(np.array([500.0]))
 
-    both = corrected(learn_correction([*rare, *long], from_us=0), forecast)
+    both = corrected(learn_correction([*rare, *long], from_us=0), forecast, mode="bearing")
     newest = learn_correction([*long * 40, *misses(FAILURES_MAX, spread=0.1)], from_us=7)
 
     assert both[0, Q50] > 500 * 1.5
     assert (newest.from_us, newest.failures) == (7, FAILURES_MAX)
-    assert corrected(newest, forecast)[0, Q50] == pytest.approx(500, rel=0.1)
-    assert len(LIFE_SHARES) == len(newest.scores[0])
+    assert corrected(newest, forecast, mode="bearing")[0, Q50] == pytest.approx(500, rel=0.1)
+    assert len(LIFE_SHARES) == newest.of("bearing").shape[1]
+
+
+def test_each_mode_learns_from_its_own_failures_first() -> None:
+    short = misses(60, spread=0.1, off=np.log(2), mode="bearing")
+    long = misses(60, spread=0.1, off=-np.log(2), seed=2, mode="seal")
+    forecast = said(np.array([400.0]))
+
+    correction = learn_correction([*short, *long], from_us=0)
+
+    middles = {m: corrected(correction, forecast, mode=m)[0, Q50] for m in ("bearing", "seal")}
+    assert middles == pytest.approx({"bearing": 200.0, "seal": 800.0}, rel=0.15)
+
+
+def test_a_mode_of_which_one_failure_is_known_leans_on_the_others() -> None:
+    others = misses(60, spread=0.1, off=np.log(2), mode="seal")
+    one = misses(1, spread=0.0, off=-np.log(2), mode="bearing")
+    forecast = said(np.array([400.0]))
+
+    unknown = corrected(learn_correction(others, from_us=0), forecast, mode="bearing")
+    found = corrected(learn_correction([*others, *one], from_us=0), forecast, mode="bearing")
+    many = misses(60, spread=0.0, off=-np.log(2), mode="bearing")
+    known = corrected(learn_correction([*others, *many], from_us=0), forecast, mode="bearing")
+
+    assert unknown[0, Q50] == pytest.approx(200.0, rel=0.15)
+    assert found[0, Q50] == pytest.approx(200.0, rel=0.2)
+    assert found[0, Q95] > 2 * unknown[0, Q95]
+    assert known[0, Q50] == pytest.approx(800.0, rel=0.15)

@@ -42,7 +42,7 @@ def blank(run: LongRun, place: int) -> Track:
 def test_its_intervals_hold_as_often_as_they_say_and_its_chances_come_true(run: LongRun) -> None:
     inside, chances, happened = [], [], []
     for place, (machine, unit) in enumerate(zip(run.machines, run.units, strict=True)):
-        truth = Truth(machine=machine, unit=unit)
+        truth = Truth(machine=machine, unit=unit, later={})
         track = oracle_track(CATALOG, blank(run, place), truth, run.habits["water_pump"])
         for failure in machine.failures:
             mode = CATALOG.modes.index(failure.mode)
@@ -65,7 +65,7 @@ def test_where_nothing_is_worn_it_expects_nothing_within_days_and_little_within_
     run: LongRun,
 ) -> None:
     place = next(n for n, unit in enumerate(run.units) if unit.is_healthy)
-    truth = Truth(machine=run.machines[place], unit=run.units[place])
+    truth = Truth(machine=run.machines[place], unit=run.units[place], later=run.later[place])
 
     track = oracle_track(CATALOG, blank(run, place), truth, run.habits["water_pump"])
 
@@ -86,7 +86,7 @@ def test_it_does_not_know_the_future_of_the_part(run: LongRun) -> None:
         (m, u) for m, u in zip(run.machines, run.units, strict=True)
         if any(f.onset_s > run.start_s + 20 * 86_400 and f.fails_s < run.end_s for f in m.failures)
     )  # fmt: skip
-    truth = Truth(machine=machine, unit=unit)
+    truth = Truth(machine=machine, unit=unit, later={})
 
     track = oracle_track(CATALOG, blank(run, 0), truth, run.habits["water_pump"])
 
