@@ -1,14 +1,16 @@
 """Remaining lives are corrected by failures that happened, and what failures taught is kept."""
 
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import numpy as np
 import pytest
+from psycopg.types.json import Jsonb
 
 from anomaly import store
 from anomaly.evidence import instant
 from anomaly.life_store import learn_lives, read_corrections
-from anomaly.lives import NOTHING_FAILED, Correction, corrected, learn_correction
+from anomaly.lives import ANY_MODE, NOTHING_FAILED, Correction, corrected, learn_correction
 from anomaly.lives import Miss as Before
 from anomaly.records import Evidence, Forecast, Outlook, Output
 from anomaly.result_store import DeviceOutput, write_results
@@ -207,3 +209,24 @@ def test_only_forecasts_of_declining_parts_are_corrected(pool: Pool, devices: li
         ).fetchone()
 
     assert row == (None, None)
+
+
+def test_what_was_learned_before_modes_were_told_apart_still_holds(
+    pool: Pool, devices: list[int]
+) -> None:
+    rows = [list(row) for row in NOTHING_FAILED.scores[ANY_MODE]]
+    migration = files("core.migrations").joinpath("0022_life_corrections_by_mode.sql").read_text()
+    law = np.array([[50.0, 60.0, 100.0, 160.0, 200.0]])
+    with pool.connection() as connection:
+        connection.execute(
+            "insert into anomaly.life_correction (product_id, from_at, failures, scores, created_at)"
+            " select id, %s, 3, %s, %s from gateway.product",
+            [instant(START_US), Jsonb(rows), NOW],
+        )
+        connection.execute(migration)
+        (before,) = kept(connection)
+
+    found = corrected(before, law, mode="bearing_wear")
+
+    assert before.failures == 3
+    assert np.array_equal(found, corrected(NOTHING_FAILED, law, mode="bearing_wear"))
