@@ -5,7 +5,7 @@ days that were skipped (a replay, a worker that was away) are not made up for.
 """
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from anomaly.evidence import instant
 from anomaly.fleet import store as fleet
@@ -15,7 +15,24 @@ from core.sql import Queries
 
 _queries = Queries("anomaly")
 
-Job = Literal["rules", "precedents", "drift", "retention"]
+Job = Literal["groups", "rules", "precedents", "drift", "retention"]
+JOBS: tuple[Job, ...] = get_args(Job)
+
+
+def jobs_due(connection: Connection, row: ProductRow) -> frozenset[Job]:
+    """Return the jobs that have a day to look at: one small query, at every turn.
+
+    While the day of the product's newest sample has been looked at by all, nothing else is read.
+    """
+    rows = connection.execute(_queries["daily_looks"], {"product_id": row.id}).fetchall()
+    done: dict[Job, datetime | None] = {**dict.fromkeys(JOBS), **dict(rows)}
+    newest = day_of(instant(row.newest_us))
+    if all(at is not None and newest <= at for at in done.values()):
+        return frozenset()
+    through = watermark(connection, row)
+    if through is None:
+        return frozenset()
+    return frozenset(job for job, at in done.items() if at is None or at < through)
 
 
 def claim_day(
@@ -24,17 +41,12 @@ def claim_day(
     """Return the end of the day that is to be looked at now; None if that has been done, or is being done.
 
     The row of the look stays locked until the transaction ends that writes what it saw. A crash in
-    between leaves the look before, and it is taken again. While the day of the product's newest sample
-    has been looked at, nothing else is read.
+    between leaves the look before, and it is taken again.
     """
-    values = {"product_id": row.id, "job": job, "now": now}
-    found = connection.execute(_queries["daily_look"], values).fetchone()
-    done = found[0] if found else None
-    if done is not None and day_of(instant(row.newest_us)) <= done:
-        return None
     through = watermark(connection, row)
-    if through is None or (done is not None and through <= done):
+    if through is None:
         return None
+    values = {"product_id": row.id, "job": job, "now": now}
     connection.execute(_queries["make_daily_look"], values)
     claimed = connection.execute(_queries["claim_daily_look"], values).fetchone()
     if claimed is None or (claimed[0] is not None and through <= claimed[0]):

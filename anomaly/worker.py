@@ -1,6 +1,7 @@
 """Loops: learns products whose time has come, scores what is new, in short transactions."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -8,8 +9,8 @@ from psycopg_pool import PoolTimeout
 
 from anomaly import rescore, service, store
 from anomaly.cluster import Cluster, ClusterAwayError, parts_of
+from anomaly.daily import Job, jobs_due
 from anomaly.drift import service as drift
-from anomaly.evidence import instant
 from anomaly.fleet import service as fleet
 from anomaly.life_store import learn_lives
 from anomaly.precedent import service as precedent
@@ -84,12 +85,8 @@ class Worker:
             self._learn_lives(row)
             is_busy |= self._score(row)
             self._rescore(row)
-            self._look(row)
-            self._count(row)
-            self._sum_up(row)
-            self._watch_drift(row)
+            self._look_daily(row)
             self._train(row)
-            self._let_go(row)
         return is_busy
 
     def _learn(self, row: store.ProductRow) -> bool:
@@ -128,16 +125,25 @@ class Worker:
             _log.info("rescored", product=row.product.name, devices=done.devices,
                       windows=done.windows)  # fmt: skip
 
-    def _look(self, row: store.ProductRow) -> None:
-        """Look at the product's groups of devices when a day of its stream has ended."""
+    def _look_daily(self, row: store.ProductRow) -> None:
+        """Do what is done once for each day of the product's stream, each job in a transaction of its own."""
         with self.pool.connection() as connection:
-            seen = fleet.look_at_product(
-                connection,
-                product_id=row.id,
-                product=row.product,
-                newest=instant(row.newest_us),
-                now=wall_now(),
-            )
+            due = jobs_due(connection, row)
+        looks: dict[Job, Callable[[store.ProductRow], None]] = {
+            "groups": self._look,
+            "rules": self._count,
+            "precedents": self._sum_up,
+            "drift": self._watch_drift,
+            "retention": self._let_go,
+        }
+        for job, look in looks.items():
+            if job in due:
+                look(row)
+
+    def _look(self, row: store.ProductRow) -> None:
+        """Look at the product's groups of devices."""
+        with self.pool.connection() as connection:
+            seen = fleet.look_at_product(connection, row, now=wall_now())
         if seen is not None and seen.changed:
             _log.info("fleet.looked", product=row.product.name, groups=seen.groups,
                       flagged=seen.flagged, changed=seen.changed)  # fmt: skip

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from anomaly.daily import day_of
+from anomaly.daily import claim_day, keep_day
 from anomaly.fleet import store
 from anomaly.fleet.issue import next_state
 from anomaly.fleet.overlap import Overlap, overlaps
 from anomaly.fleet.standing import Group, Standing, Watch, judge
 from anomaly.fleet.watches import watches_of
 from anomaly.fleet.words import say
+from anomaly.store import ProductRow
 from core.failpoint import failpoint
 from core.pool import Connection
 from core.product import Product
@@ -31,38 +32,15 @@ class Look:
     changed: int
 
 
-def look_at_product(
-    connection: Connection, *, product_id: int, product: Product, newest: datetime, now: datetime
-) -> Look | None:
-    """Look at all groups of a product if a day of its stream has ended since the last look.
+def look_at_product(connection: Connection, row: ProductRow, *, now: datetime) -> Look | None:
+    """Look at all groups of a product, once for each day of its stream; the caller commits.
 
-    The caller commits. Everything is judged anew from what is stored, so findings that come late count
-    at the next look, and days that were skipped (a replay, a worker that was away) are not made up for:
-    the evidence needs no plan of looks. The row of the look is locked and written together with what it
-    saw; a crash in between leaves the look before, and it is taken again.
-
-    Parameters
-    ----------
-    newest : datetime
-        Event time of the product's newest sample: while its day has been looked at, nothing else is read.
+    Everything is judged anew from what is stored: the evidence needs no plan of looks.
     """
-    done = store.looked_through(connection, product_id=product_id)
-    if done is not None and day_of(newest) <= done:
+    through = claim_day(connection, row, job="groups", now=now)
+    if through is None:
         return None
-    reached = store.watermark(connection, product_id=product_id, late_after=product.late_after)
-    if reached is None or (done is not None and day_of(reached) <= done):
-        return None
-    claimed = store.claim_look(connection, product_id=product_id, now=now)
-    if claimed is None or (claimed[0] is not None and day_of(reached) <= claimed[0]):
-        return None
-    return _look(
-        connection, product_id=product_id, product=product, through=day_of(reached), now=now
-    )
-
-
-def _look(
-    connection: Connection, *, product_id: int, product: Product, through: datetime, now: datetime
-) -> Look:
+    product_id, product = row.id, row.product
     sisters = store.read_sisters(connection, product_id=product_id)
     modes = {mode.name for mode in product.failure_modes}
     alike = [s for s in sisters if modes & {mode.name for mode in s.product.failure_modes}]
@@ -78,7 +56,7 @@ def _look(
     standings = [s for s in judge(watches) if s.group.trait != "product" or s.group.value == title]
     changed = _keep(connection, standings, watches, product_id=product_id, product=product, through=through, now=now)  # fmt: skip
     groups = len(standings)
-    store.keep_look(connection, product_id=product_id, through=through, groups=groups, now=now)
+    keep_day(connection, product_id=product_id, job="groups", through=through, now=now)
     failpoint("anomaly.before_look_commit")
     return Look(
         through=through,

@@ -43,33 +43,6 @@ class IssueRow:
     sentences: tuple[Sentence, ...]
 
 
-def looked_through(connection: Connection, *, product_id: int) -> datetime | None:
-    row = connection.execute(_queries["look"], {"product_id": product_id}).fetchone()
-    return row[0] if row else None
-
-
-def claim_look(
-    connection: Connection, *, product_id: int, now: datetime
-) -> tuple[datetime | None] | None:
-    """Lock a product for this transaction; None while another worker has it.
-
-    The row is only made where there is none: to insert one that another worker is changing would wait.
-    """
-    key = {"product_id": product_id}
-    row = connection.execute(_queries["claim_look"], key).fetchone()
-    if row is None and connection.execute(_queries["look"], key).fetchone() is None:
-        connection.execute(_queries["make_look"], {**key, "now": now})
-        row = connection.execute(_queries["claim_look"], key).fetchone()
-    return None if row is None else (row[0],)
-
-
-def keep_look(
-    connection: Connection, *, product_id: int, through: datetime, groups: int, now: datetime
-) -> None:
-    values = {"product_id": product_id, "through": through, "groups": groups, "now": now}
-    connection.execute(_queries["keep_look"], values)
-
-
 def watermark(connection: Connection, *, product_id: int, late_after: timedelta) -> datetime | None:
     values = {"product_id": product_id, "late_after": late_after}
     row = connection.execute(_queries["fleet_watermark"], values).fetchone()

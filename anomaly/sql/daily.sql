@@ -1,11 +1,15 @@
--- name: daily_look
--- Cheap, at every turn: has this day been looked at?
-select looked_through from anomaly.daily_look where product_id = %(product_id)s and job = %(job)s;
+-- name: daily_looks
+-- Cheap, at every turn: which jobs have looked at which day?
+select job, looked_through from anomaly.daily_look where product_id = %(product_id)s;
 
 -- name: make_daily_look
--- The row that a look locks; another worker may have been first.
+-- The row that a look locks; another worker may have been first. Only where there is none: `on conflict`
+-- would wait for a worker that is changing it.
 insert into anomaly.daily_look (product_id, job, looked_through, updated_at)
-values (%(product_id)s, %(job)s, null, %(now)s)
+select %(product_id)s, %(job)s, null, %(now)s
+where not exists (
+    select from anomaly.daily_look where product_id = %(product_id)s and job = %(job)s
+)
 on conflict do nothing;
 
 -- name: claim_daily_look

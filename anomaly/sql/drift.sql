@@ -47,14 +47,8 @@ cross join lateral (
     order by f.failure_mode, f.made_at
 ) c
 cross join lateral (
-    select min(x.at) as at from (
-        select y.found_at as at from maintenance.finding y
-        where y.device_id = d.id and y.failure_mode = c.failure_mode and y.verdict in ('confirmed', 'incipient')
-        union all
-        select y.at from anomaly.detection y
-        where y.device_id = d.id and y.failure_mode = c.failure_mode and y.kind = 'reported_fault'
-            and y.change = 'raised'
-    ) x where x.at > c.made_at and x.at <= c.ends_at
+    select min(x.at) as at from anomaly.failure x
+    where x.device_id = d.id and x.failure_mode = c.failure_mode and x.at > c.made_at and x.at <= c.ends_at
 ) failed
 cross join lateral (
     select min(y.found_at) as at from maintenance.finding y

@@ -1,24 +1,3 @@
--- name: make_look
--- The row that a look locks; another worker may have been first.
-insert into anomaly.fleet_look (product_id, looked_through, updated_at)
-values (%(product_id)s, null, %(now)s)
-on conflict do nothing;
-
--- name: look
--- Cheap, at every turn: has this day been looked at?
-select looked_through from anomaly.fleet_look where product_id = %(product_id)s;
-
--- name: claim_look
--- One worker at a time looks at a product; the lock ends with the transaction that writes what it saw.
-select looked_through from anomaly.fleet_look
-where product_id = %(product_id)s
-for update skip locked;
-
--- name: keep_look
-update anomaly.fleet_look
-set looked_through = %(through)s, groups = %(groups)s, updated_at = %(now)s
-where product_id = %(product_id)s;
-
 -- name: fleet_watermark
 -- How far a product's devices have been scored in common; one that is far behind holds nobody up.
 select greatest(min(c.scored_through), max(c.scored_through) - %(late_after)s)
@@ -58,16 +37,9 @@ where d.product_id = any(%(product_ids)s) and f.runs_since <= %(through)s
 order by f.device_id, f.runs_since, f.since;
 
 -- name: fleet_failures
--- The first failure of each failure mode of a device: found by a technician, before or after it broke, or
--- reported by the device itself.
+-- The first failure of each failure mode of a device.
 select x.device_id, x.failure_mode, min(x.at) as at
-from (
-    select device_id, failure_mode, found_at as at from maintenance.finding
-    where verdict in ('confirmed', 'incipient')
-    union all
-    select device_id, failure_mode, at from anomaly.detection
-    where kind = 'reported_fault' and change = 'raised'
-) x
+from anomaly.failure x
 join gateway.device d on d.id = x.device_id
 where d.product_id = any(%(product_ids)s) and x.at <= %(through)s
 group by x.device_id, x.failure_mode;

@@ -31,14 +31,8 @@ left join maintenance.work_order w on w.ticket_id = t.id
 left join maintenance.finding f on f.work_order_id = w.id and f.found_at <= %(through)s
 left join anomaly.scorer_state c on c.device_id = d.id
 cross join lateral (
-    select min(x.at) as at from (
-        select y.found_at as at from maintenance.finding y
-        where y.device_id = d.id and y.failure_mode = t.failure_mode and y.verdict in ('confirmed', 'incipient')
-        union all
-        select y.at from anomaly.detection y
-        where y.device_id = d.id and y.failure_mode = t.failure_mode and y.kind = 'reported_fault'
-            and y.change = 'raised'
-    ) x where x.at > t.opened_at and x.at <= %(through)s
+    select min(x.at) as at from anomaly.failure x
+    where x.device_id = d.id and x.failure_mode = t.failure_mode and x.at > t.opened_at and x.at <= %(through)s
 ) failed
 cross join lateral (
     select min(y.found_at) as at from maintenance.finding y

@@ -83,10 +83,9 @@ def add_fleet(
     )
 
 
-def look(connection: Connection, product_id: int, *, newest: datetime = NOW) -> Look | None:
-    return service.look_at_product(
-        connection, product_id=product_id, product=PUMP, newest=newest, now=wall_now()
-    )
+def look(connection: Connection, product_id: int) -> Look | None:
+    row = next(r for r in read_products(connection) if r.id == product_id)
+    return service.look_at_product(connection, row, now=wall_now())
 
 
 def issues(connection: Connection) -> list[tuple[str, str, str, str]]:
@@ -168,7 +167,7 @@ def test_a_day_is_looked_at_once(connection):
     connection.execute(
         "update anomaly.scorer_state set scored_through = scored_through + interval '1 day'"
     )
-    next_day = look(connection, product_id, newest=NOW + DAY)
+    next_day = look(connection, product_id)
 
     assert first is not None
     assert again is None
@@ -200,7 +199,7 @@ def test_an_issue_is_cleared_when_no_well_device_is_left(connection):
     connection.execute(
         "update anomaly.scorer_state set scored_through = scored_through + interval '1 day'"
     )
-    look(connection, product_id, newest=NOW + DAY)
+    look(connection, product_id)
 
     states = connection.execute(
         "select c.state, c.reason from anomaly.emerging_issue_change c"
@@ -251,15 +250,13 @@ def test_a_worker_that_is_killed_before_the_commit_has_written_nothing(pool, dat
     code = (
         "import sys; from anomaly.fleet import service; from core.clock import wall_now;"
         "from core.failpoint import set_up_failpoints; from core.pool import connect;"
-        "from datetime import datetime; from core.product import product_from_json\n"
+        "from anomaly.store import read_products\n"
         "set_up_failpoints('anomaly.before_look_commit:kill:1')\n"
         "with connect(sys.argv[1], name='test') as c:\n"
-        "    sheet = c.execute('select sheet from gateway.product').fetchone()[0]\n"
-        "    service.look_at_product(c, product_id=int(sys.argv[2]), product=product_from_json(sheet),"
-        " newest=datetime.fromisoformat(sys.argv[3]), now=wall_now())\n"
+        "    service.look_at_product(c, read_products(c)[0], now=wall_now())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, database_url, str(product_id), NOW.isoformat()],
+        [sys.executable, "-c", code, database_url],
         check=False, env=os.environ,
     )  # fmt: skip
     with pool.connection() as connection:
@@ -276,7 +273,7 @@ def test_two_workers_do_not_look_at_the_same_product(pool):
         product_id = register(connection)
         add_fleet(connection, product_id, lots=BAD)
         connection.execute(
-            "insert into anomaly.fleet_look (product_id, updated_at) values (%s, %s)",
+            "insert into anomaly.daily_look (product_id, job, updated_at) values (%s, 'groups', %s)",
             [product_id, NOW],
         )
 
