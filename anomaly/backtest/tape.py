@@ -6,12 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Stream, Track
+from anomaly.backtest.track import STATUSES, Stream, Track
 from anomaly.features import Layout
 from anomaly.fleet_scorer import FleetOutput, Path, QuietForecasts, WindowRows
 from anomaly.forecaster import base_outlook
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import ReportedFault, labels_of
+from anomaly.learn.outlook import HORIZONS_HOURS
 from anomaly.records import LIFE_SHARES, Forecast, IntArray, Output, Scored, Trace
 from anomaly.report import FAILURES_PER_YEAR
 from anomaly.scorer import PATH_MAX

@@ -8,7 +8,6 @@ from anomaly.learn.labels import Labels
 from anomaly.records import FloatArray, IntArray, Samples, ServiceEvent
 from core import tickets
 
-HORIZONS_HOURS = (24.0, 168.0, 720.0)
 STATUSES = tickets.STATUSES
 
 

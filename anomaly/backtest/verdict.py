@@ -7,7 +7,7 @@ import numpy as np
 
 from anomaly.backtest.change import Change, control_policy
 from anomaly.backtest.tickets import tickets_of
-from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Track
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.judge.beside import Course, controls_told
 from anomaly.judge.bootstrap import DRAWS
 from anomaly.judge.controls import Part
@@ -16,6 +16,7 @@ from anomaly.judge.table import make_table
 from anomaly.judge.told import Ground, Told
 from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog
+from anomaly.learn.outlook import HORIZONS_HOURS
 from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 from anomaly.runs import Runs
 from anomaly.training.contest import decision_hours

@@ -1,11 +1,13 @@
 """Errors of remaining life, and whether its intervals hold. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 import numpy as np
 
+from anomaly.judge.calibration import known_within
 from anomaly.records import BoolArray, FloatArray
 
 _LATE_DIVISOR, _EARLY_DIVISOR = 10.0, 13.0
@@ -118,6 +120,61 @@ def coverage_by_life(
         if part is not None:
             found.append(msgspec.structs.replace(part, low=float(first), high=float(last)))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Per row."""
+
+    loss: FloatArray
+    """Hours."""
+    weight: FloatArray
+    """0 where the end is not known."""
+
+    @property
+    def mean(self) -> float | None:
+        """Hours; None without a row whose end is known."""
+        total = float(self.weight.sum())
+        return float((self.weight * self.loss).sum() / total) if total > 0 else None
+
+
+def life_losses(
+    hours: FloatArray,
+    has_failed: BoolArray,
+    quantiles: FloatArray,
+    *,
+    shares: Sequence[float],
+    until_hours: float,
+) -> Losses:
+    """How far quantiles of remaining life are from what came: the mean pinball loss, lives cut off at an hour.
+
+    A quantile of a life that is cut off is the quantile cut off, so the loss is least for the true quantiles,
+    whatever is said beyond the hour. A life that was watched beyond it is known as far as it matters; one that
+    went out of sight before is made up for by those like it (inverse probability of censoring).
+
+    Parameters
+    ----------
+    hours : ndarray, shape (rows,)
+        Until the failure, or until the observation ended.
+    has_failed : ndarray of bool, shape (rows,)
+        False: the observation ended without a failure.
+    quantiles : ndarray, shape (rows, shares)
+        Forecast, hours; infinite is allowed.
+    shares : sequence of float
+        Of the quantiles, in (0, 1).
+    until_hours : float
+        At which lives are cut off, greater than 0.
+
+    References
+    ----------
+    Gneiting (2011), Quantiles as optimal point forecasts, Int. J. Forecast. 27(2).
+    doi:10.1016/j.ijforecast.2009.12.015
+    """
+    known = known_within(hours, has_failed, horizon_hours=until_hours)
+    error = np.minimum(hours, until_hours)[:, None] - np.minimum(quantiles, until_hours)
+    share = np.asarray(shares, dtype=np.float64)
+    loss = np.maximum(share * error, (share - 1) * error).mean(axis=1)
+    return Losses(loss=np.asarray(loss), weight=known.weight)
 
 
 def _capped(values: FloatArray, cap: float | None) -> FloatArray:

@@ -13,6 +13,7 @@ unless the mixture is surely better.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from anomaly.learn.age import US_PER_HOUR
@@ -31,13 +32,13 @@ from anomaly.learn.frame import (
 from anomaly.learn.hazard import FOLDS, Hazard, fit_hazard
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel, Range
-from anomaly.learn.outcome import Outcome, outcome_of
+from anomaly.learn.outcome import Outcome
+from anomaly.learn.outlook import HORIZONS_HOURS, curve_through
+from anomaly.learn.remaining import Slice, learn_life
 from anomaly.learn.shared import Instants, Said, Told, ToldMode, fit_shared, folds, recurs
 from anomaly.learn.stack import mixture
 from anomaly.records import FloatArray, IntArray
 
-HORIZONS_HOURS = (24.0, 168.0, 720.0)
-"""Those of every product's forecasts: a day, a week, a month."""
 BLOCKS = 12
 """With fewer failing devices than folds, stretches of time are left out instead: so many."""
 OWN_MODES_MAX = 30
@@ -155,11 +156,13 @@ def _without_windows(ground: Ground) -> Ground:
 def fit_mode(tables: Tables, mode: str, told: ToldMode | None) -> ModeModel:
     """Learn one failure mode; `told`: what `learn_together` made of the same ground for it."""
     ground = tables.ground
+    train = check = Slice.of(ground.catalog, tables.train, ground.train.histories, mode=mode)
+    if ground.after_us is not None:
+        check = Slice.of(ground.catalog, tables.check, ground.check.histories, mode=mode)
     job = _Job(
-        place=ground.catalog.modes.index(mode), told=told, group=ground.group,
+        catalog=ground.catalog, place=ground.catalog.modes.index(mode), told=told, group=ground.group,
         horizons=ground.horizons, seeds=ground.seeds, after_us=ground.after_us,
-        train=_Slice.of(ground.catalog, tables.train, ground.train, mode=mode),
-        check=_Slice.of(ground.catalog, tables.check, ground.check, mode=mode),
+        train=train, check=check,
     )  # fmt: skip
     return job.fit(mode, ground.spec, seen_until=ground.seen_until)
 
@@ -232,20 +235,6 @@ def _failures(histories: Sequence[History], place: int, *, after_us: int | None 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Slice:
-    """Rows of a stretch of time."""
-
-    frame: Frame
-    histories: Sequence[History]
-    outcome: Outcome
-
-    @classmethod
-    def of(cls, catalog: Catalog, frame: Frame, asked: Instants, *, mode: str) -> "_Slice":
-        outcome = outcome_of(catalog, asked.histories, frame, mode=mode)
-        return cls(frame=frame, histories=asked.histories, outcome=outcome)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Own:
     """The hazard of one mode, and what hazards that left the device out said."""
 
@@ -259,14 +248,15 @@ class _Own:
 class _Job:
     """One mode on its way."""
 
+    catalog: Catalog
     place: int
     """In the catalog."""
     told: ToldMode | None
     group: IntArray
     horizons: tuple[float, ...]
     seeds: tuple[int, ...]
-    train: _Slice
-    check: _Slice
+    train: Slice
+    check: Slice
     after_us: int | None
 
     def fit(self, mode: str, spec: FrameSpec, *, seen_until: tuple[int, int]) -> ModeModel:
@@ -275,10 +265,11 @@ class _Job:
         failures = _failures(self.check.histories, self.place, after_us=self.after_us)
         calibration = self._calibration(own, share=share, failures=failures)
         told = self.told if share > 0 else None
+        own_spec = spec
         if told is not None:
             own_groups = spec.groups if share < 1 else ()
             spec = FrameSpec(groups=(*own_groups, told.recurring))
-        return ModeModel(
+        model = ModeModel(
             mode=mode,
             spec=spec,
             hazard=own.hazard,
@@ -297,6 +288,32 @@ class _Job:
             shared=None if told is None else told.shared,
             shared_share=share,
         )
+        return self._with_life(model, own, own_spec, failures=failures)
+
+    def _with_life(
+        self, model: ModeModel, own: _Own, spec: FrameSpec, *, failures: int
+    ) -> ModeModel:
+        """Add what the lives that ended taught, where it tells more of remaining life than the mode's own hazard."""
+        if not own.hazard.members or model.shared_share >= 1:
+            return model
+        calibration = model.calibration
+        if model.shared is not None:
+            calibration = fit_calibration(
+                own.check_chance,
+                self.check.outcome,
+                horizons_hours=self.horizons,
+                failures=failures,
+            )
+        chance = own.train_chance
+        if chance is None:
+            chance = 1 - own.hazard.survival(self.train.frame.x, self.horizons)
+        learned = learn_life(
+            self.catalog, spec, self.train, mode=model.mode, group=self.group, seeds=self.seeds,
+            failed=lambda rows: curve_through(calibration.apply(chance[rows]), self.horizons),
+        )  # fmt: skip
+        if learned is None:
+            return model
+        return msgspec.structs.replace(model, life=learned[0], life_share=learned[1])
 
     def _own(self) -> _Own:
         """Learn the mode by itself; forecast both slices by hazards that left the device out."""

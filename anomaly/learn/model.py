@@ -13,6 +13,7 @@ import numpy as np
 from anomaly.learn.calibration import Calibration
 from anomaly.learn.frame import Frame, FrameSpec
 from anomaly.learn.hazard import Hazard
+from anomaly.learn.life import Life
 from anomaly.learn.recurring import Recurring
 from anomaly.learn.shared import Shared
 from anomaly.records import FloatArray, IntArray
@@ -55,6 +56,10 @@ class ModeModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Learned from all modes together."""
     shared_share: float = 0.0
     """How much of it is in what is said, from 0 to 1, as devices left out decided."""
+    life: Life | None = None
+    """Remaining life, where it is told better than by the hazard alone."""
+    life_share: float = 0.0
+    """How much of its shape is in the quantiles of remaining life, from 0 to 1."""
 
     @property
     def has_learned(self) -> bool:

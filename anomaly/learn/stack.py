@@ -53,7 +53,7 @@ def mixture(
     simple = np.eye(len(chances))[0]
     mixed = np.tensordot(shares, likely, axes=1)
     own = (weight * (np.log(mixed) - np.log(likely[0]))).sum(axis=1)
-    return shares if _is_surely_positive(own, groups) else simple
+    return shares if is_surely_positive(own, groups) else simple
 
 
 def _likely(
@@ -81,7 +81,7 @@ def _likeliest(likely: FloatArray, weight: FloatArray) -> FloatArray:
     return np.asarray(shares / shares.sum())
 
 
-def _is_surely_positive(gain: FloatArray, groups: IntArray) -> bool:
+def is_surely_positive(gain: FloatArray, groups: IntArray) -> bool:
     _, place = np.unique(groups, return_inverse=True)
     own = np.bincount(place, weights=gain)
     if len(own) < 2:

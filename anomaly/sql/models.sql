@@ -75,7 +75,8 @@ on conflict do nothing;
 
 -- name: first_layer_said
 -- Forecasts of the first layer alone, within the time that a contest judges.
-select device_id, failure_mode, made_at, p_fail_1d, p_fail_7d, p_fail_30d
+select device_id, failure_mode, made_at, p_fail_1d, p_fail_7d, p_fail_30d,
+       life_hours_q05, life_hours_q10, life_hours_q50, life_hours_q90, life_hours_q95
 from anomaly.forecast
 where device_id = any(%(device_ids)s) and made_at > %(from_at)s and model_id is null
   and status in ('ok', 'declining') and p_fail_30d is not null

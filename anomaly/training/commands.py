@@ -130,6 +130,7 @@ def list_models(product: str) -> None:
             "devices",
             "failures",
             "better in",
+            "remaining life",
         ),
         [
             (
@@ -141,6 +142,7 @@ def list_models(product: str) -> None:
                 str(item.devices),
                 str(item.failures),
                 f"{item.figures.get('better_share', 0):.0%}",
+                item.life.words.removeprefix("remaining life "),
             )
             for item in rows
         ],

@@ -2,24 +2,30 @@
 
 Both say, at the same instants of the test slice, how likely a failure is within the time that the
 scheduler needs. Judged is the mean squared error of that probability (Brier), with weights for lives that
-were cut short; devices are drawn anew many times, because rows of one device are no independent cases.
+were cut short; devices are drawn anew many times, because rows of one device are no independent cases. A challenger whose
+quantiles of remaining life are surely worse does not speak either.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from anomaly.judge.calibration import calibration_error, known_within
+from anomaly.judge.life import Losses, life_losses
 from anomaly.judge.ranking import average_precision
 from anomaly.learn.frame import Frame, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outcome import Outcome, outcome_of
-from anomaly.records import FloatArray, IntArray
+from anomaly.learn.outlook import outlook_rows
+from anomaly.learn.remaining import WATCHED
+from anomaly.records import LIFE_SHARES, BoolArray, FloatArray, IntArray
 from anomaly.training.slices import Slices, is_judge
+from anomaly.training.speaker import hours_of
 from core.product import FailureMode
 
 EVENTS_MIN = 5
@@ -28,8 +34,17 @@ SURE = 0.9
 """Share of the draws in which a challenger must be better."""
 DRAWS = 400
 
-Champion = Callable[[Sequence[History], Frame, float], FloatArray]
-"""Chance of failing within so many hours, per row of a frame of the given histories; NaN where it says nothing."""
+
+class Champion(Protocol):
+    """What speaks now, asked at the rows of a frame of the given histories; NaN where it says nothing."""
+
+    def chance(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
+        """Chance of failing within so many hours; (rows,)."""
+        ...
+
+    def life(self, histories: Sequence[History], frame: Frame) -> FloatArray:
+        """Quantiles of remaining life at `LIFE_SHARES`, hours, inf beyond any horizon; (rows, shares)."""
+        ...
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +53,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     brier: float | None
     ece: float | None
     average_precision: float | None
+    life_loss: float | None = None
+    """Mean pinball loss of the quantiles of remaining life, hours, lives cut off where the test ends."""
 
 
 class Contest(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +70,8 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     challenger: Score
     better_share: float
     """Share of the draws of devices in which the challenger's error was smaller."""
+    life_better_share: float | None = None
+    """Share of the draws in which its remaining lives were nearer to what came."""
     is_better: bool
     reason: str
 
@@ -94,32 +113,39 @@ def contest(  # noqa: PLR0913 - the parties of a contest, named
     mode = catalog.product.failure_mode(challenger.mode)
     hours = decision_hours(mode)
     rows = _test_rows(catalog, histories, challenger, slices)
-    old = champion(rows.histories, rows.frame, hours)
+    old = champion.chance(rows.histories, rows.frame, hours)
     new = 1 - challenger.survival(rows.frame.x, [hours])[:, 0]
     said = np.isfinite(old)
     known = known_within(
         rows.outcome.hours[said], rows.outcome.has_failed[said], horizon_hours=hours
     )
+    lives = _lives(catalog, rows, challenger, champion, said)
     scores = [
         Score(
+            life_loss=own.mean,
             brier=_mean(known.weight * (p[said] - known.happened) ** 2, known.weight),
             ece=calibration_error(p[said], known.happened, known.weight),
             average_precision=average_precision(p[said], known.happened, known.weight),
         )
-        for p in (old, new)
+        for p, own in zip((old, new), lives, strict=True)
     ]
     share = _better_share(
         rows.frame.device[said],
         gain=known.weight * ((old[said] - known.happened) ** 2 - (new[said] - known.happened) ** 2),
         seed=seed,
     )
-    is_better, reason = _verdict(rows.events, challenger, scores, share)
+    life_share = _better_share(
+        rows.frame.device[said],
+        gain=lives[0].weight * (lives[0].loss - lives[1].loss),
+        seed=seed,
+    )
+    is_better, reason = _verdict(rows.events, challenger, scores, share, life_share)
     if not said.any():
         is_better, reason = False, "what speaks now said nothing in the time that judges"
     return Contest(
         mode=mode.name, horizon_hours=hours, devices=len(rows.histories), rows=int(said.sum()),
         events=rows.events, champion=scores[0], challenger=scores[1], better_share=share,
-        is_better=is_better, reason=reason,
+        life_better_share=life_share, is_better=is_better, reason=reason,
     )  # fmt: skip
 
 
@@ -139,6 +165,26 @@ def _test_rows(
     return _Rows(histories=judges, frame=frame, outcome=outcome, events=events)
 
 
+def _lives(
+    catalog: Catalog, rows: _Rows, challenger: ModeModel, champion: Champion, said: BoolArray
+) -> list[Losses]:
+    """How far remaining lives were off, as what speaks now and as the challenger told them."""
+    hours = hours_of(catalog, challenger, rows.histories, rows.frame)
+    told = (
+        champion.life(rows.histories, rows.frame)[said],
+        outlook_rows(challenger, rows.frame.x[said], None if hours is None else hours[said])[1],
+    )
+    outcome = rows.outcome
+    until = WATCHED * float(outcome.hours.max(initial=1.0))
+    return [
+        life_losses(
+            outcome.hours[said], outcome.has_failed[said], quantiles, shares=LIFE_SHARES,
+            until_hours=until,
+        )
+        for quantiles in told
+    ]  # fmt: skip
+
+
 def _better_share(device: IntArray, *, gain: FloatArray, seed: int) -> float:
     """Share of draws of devices, with putting back, in which the sum of gains is positive."""
     if not len(device):
@@ -150,7 +196,7 @@ def _better_share(device: IntArray, *, gain: FloatArray, seed: int) -> float:
 
 
 def _verdict(
-    events: int, challenger: ModeModel, scores: Sequence[Score], share: float
+    events: int, challenger: ModeModel, scores: Sequence[Score], share: float, life_share: float
 ) -> tuple[bool, str]:
     if not challenger.has_learned:
         return False, "there were too few failures to learn from"
@@ -159,6 +205,12 @@ def _verdict(
     old, new = scores[0].brier or 0.0, scores[1].brier or 0.0
     if share < SURE:
         return False, f"error {new:.4g} against {old:.4g}: not surely better ({share:.0%} of draws)"
+    if life_share <= 1 - SURE:
+        days = [(score.life_loss or 0.0) / 24 for score in scores]
+        return False, (
+            f"remaining life {days[1]:.3g} days off against {days[0]:.3g}: surely worse "
+            f"({1 - life_share:.0%} of draws)"
+        )
     return True, f"error {new:.4g} against {old:.4g}, better in {share:.0%} of draws"
 
 

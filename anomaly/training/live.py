@@ -13,13 +13,12 @@ import numpy as np
 from psycopg.types.json import Jsonb
 
 from anomaly import evidence as words
-from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.store import read_histories
 from anomaly.records import FloatArray, IntArray
 from anomaly.training import store
 from anomaly.training.records import KeptModel, Role
-from anomaly.training.speaker import SIGN, outlook_rows
+from anomaly.training.speaker import SIGN, look
 from core.pool import Connection
 from core.sql import Queries
 from core.units import EPOCH, US
@@ -109,8 +108,7 @@ def _outlooks(
         np.array([f.made_us for f in fresh if f.device_id == device_id], dtype=np.int64)
         for device_id in ids
     ]
-    frame = make_frame(catalog, kept.model.spec, [histories[i] for i in ids], at_us=at)
-    return outlook_rows(kept.model, frame.x)
+    return look(catalog, kept.model, [histories[i] for i in ids], at)
 
 
 def _replace(

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
+
 from anomaly.learn.model import ModeModel
 
+_HOURS_PER_DAY = 24
 Role = Literal["champion", "shadow"]
 ModelChange = Literal["trained", "refused", "shadowed", "promoted", "restored", "withdrawn"]
 
@@ -17,6 +20,38 @@ class KeptModel:
     id: int
     failure_mode: str
     model: ModeModel
+
+
+class LifeTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What of remaining life a model has learned; kept with its figures."""
+
+    lives: int = 0
+    """That ended in a failure; 0: nothing was learned that would tell more than the hazard."""
+    share: float = 0.0
+    """How much of the quantiles' shape comes from it."""
+    rmse_hours: float | None = None
+    """On devices left out, of lives up to the longest that can be told apart."""
+    rmse_age_hours: float | None = None
+    """The same by nothing but the age."""
+
+    @property
+    def words(self) -> str:
+        if self.rmse_hours is None or self.rmse_age_hours is None:
+            return "remaining life by the hazard alone"
+        return (
+            f"remaining life from {self.lives} lives, {self.rmse_hours / _HOURS_PER_DAY:.3g} days off"
+            f" ({self.rmse_age_hours / _HOURS_PER_DAY:.3g} by age)"
+        )
+
+
+def life_told(model: ModeModel) -> LifeTold:
+    """Sum up what a model has learned of remaining life."""
+    if model.life is None:
+        return LifeTold()
+    return LifeTold(
+        lives=model.life.lives, share=model.life_share, rmse_hours=model.life.rmse_hours,
+        rmse_age_hours=model.life.rmse_age_hours,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +70,11 @@ class ModelRow:
     figures: dict[str, Any]
     code_version: str
     created_at: datetime
+
+    @property
+    def life(self) -> LifeTold:
+        """None was learned in models that were kept before it was."""
+        return msgspec.convert(self.figures.get("life", {}), LifeTold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

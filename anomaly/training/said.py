@@ -1,14 +1,14 @@
 """What the first layer said, looked up: the champion until something better has been learned. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly.backtest.track import HORIZONS_HOURS
 from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog, History
-from anomaly.records import FloatArray, IntArray
+from anomaly.learn.outlook import HORIZONS_HOURS
+from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class Said:
     """Shape (n,)."""
     p_fail: FloatArray
     """Chance of failing within each of `HORIZONS_HOURS`, NaN where nothing was claimed; (n, modes, 3)."""
+    life_hours: FloatArray
+    """Quantiles of remaining life at `LIFE_SHARES`, inf where the end is not in sight; (n, modes, shares)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,24 +36,37 @@ class FirstLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstLayerMode:
-    """One failure mode's; called like any champion."""
+    """One failure mode's; asked like any champion."""
 
     layer: FirstLayer
     place: int
 
-    def __call__(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
+    def chance(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
         """Chance of failing within `hours` at the frame's instants; NaN where nothing was said then."""
         chance = np.full(len(frame), np.nan)
+        for said, rows, at in self._found(histories, frame):
+            chance[rows] = chance_within(said.p_fail[at, self.place], hours)
+        return chance
+
+    def life(self, histories: Sequence[History], frame: Frame) -> FloatArray:
+        """Quantiles of remaining life at the frame's instants, hours; NaN where nothing was said then."""
+        life = np.full((len(frame), len(LIFE_SHARES)), np.nan)
+        for said, rows, at in self._found(histories, frame):
+            life[rows] = said.life_hours[at, self.place]
+        return life
+
+    def _found(
+        self, histories: Sequence[History], frame: Frame
+    ) -> Iterator[tuple[Said, IntArray, IntArray]]:
+        """Rows at whose instants something was said of a device, and its places there."""
         for number, history in enumerate(histories):
             said = self.layer.said.get(history.device)
             rows = np.flatnonzero(frame.device == number)
             if said is None or not len(said.made_us) or not len(rows):
                 continue
-            at = np.searchsorted(said.made_us, frame.at_us[rows])
-            nearest = said.made_us[np.minimum(at, len(said.made_us) - 1)]
-            known = nearest == frame.at_us[rows]
-            chance[rows[known]] = chance_within(said.p_fail[at[known], self.place], hours)
-        return chance
+            at = np.minimum(np.searchsorted(said.made_us, frame.at_us[rows]), len(said.made_us) - 1)
+            known = said.made_us[at] == frame.at_us[rows]
+            yield said, rows[known], at[known]
 
 
 def chance_within(p_fail: FloatArray, hours: float) -> FloatArray:

@@ -18,10 +18,11 @@ from anomaly.records import FloatArray
 from anomaly.store import ProductRow
 from anomaly.training import store
 from anomaly.training.contest import Champion, Contest, contest
-from anomaly.training.records import KeptModel, ModelChange, Role
+from anomaly.training.records import KeptModel, ModelChange, Role, life_told
 from anomaly.training.said import FirstLayer
 from anomaly.training.said_store import read_said
 from anomaly.training.slices import Slices, cut, is_judge
+from anomaly.training.speaker import look
 from core.errors import InvalidError
 from core.pool import Connection
 
@@ -69,10 +70,14 @@ class Speaking:
     catalog: Catalog
     model: ModeModel
 
-    def __call__(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
+    def chance(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
         at = [frame.at_us[frame.device == number] for number in range(len(histories))]
         own = make_frame(self.catalog, self.model.spec, histories, at_us=at)
         return np.asarray(1 - self.model.survival(own.x, [hours])[:, 0])
+
+    def life(self, histories: Sequence[History], frame: Frame) -> FloatArray:
+        at = [frame.at_us[frame.device == number] for number in range(len(histories))]
+        return look(self.catalog, self.model, histories, at)[1]
 
 
 def steps_of(row: ProductRow) -> int:
@@ -204,8 +209,10 @@ def _keep(  # noqa: PLR0913 - one challenger, named
     now: datetime,
 ) -> Trained:
     model, result = item.model, item.contest
+    told = life_told(model)
     model_id = store.add_model(
-        connection, product_id=product_id, model=model, figures=msgspec.to_builtins(result),
+        connection, product_id=product_id, model=model,
+        figures=msgspec.to_builtins(result) | {"life": msgspec.to_builtins(told)},
         training_id=training_id, now=now,
     )  # fmt: skip
     kept = KeptModel(id=model_id, failure_mode=model.mode, model=model)
@@ -218,7 +225,9 @@ def _keep(  # noqa: PLR0913 - one challenger, named
         failure_mode=model.mode,
         model_id=model_id,
         change="promoted" if speaks else "refused",
-        reason=result.reason if is_same else "another model was let speak while it was trained",
+        reason=f"{result.reason}; {told.words}"
+        if is_same
+        else "another model was let speak while it was trained",
         now=now,
     )
     return Trained(model_id=model_id, contest=result, is_promoted=speaks)

@@ -4,20 +4,21 @@ The first layer goes on to say what is seen (health, evidence, reported faults, 
 what comes of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Track
-from anomaly.learn.frame import make_frame
-from anomaly.learn.history import Catalog
+from anomaly.backtest.track import STATUSES, Track
+from anomaly.learn.frame import Frame, instants, make_frame
+from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
-from anomaly.records import LIFE_SHARES, FloatArray
+from anomaly.learn.outlook import outlook_rows
+from anomaly.learn.remaining import life_hours
+from anomaly.records import FloatArray, IntArray
 
 SIGN = 0.1
 """Chance of failing within a month from which a device counts as declining, whatever its health says."""
-_LIFE_HOURS = np.geomspace(1.0, 3 * 8766.0, 120)
 _LEARNING, _OK, _DECLINING = (STATUSES.index(name) for name in ("learning", "ok", "declining"))
 
 
@@ -27,8 +28,7 @@ def speak(catalog: Catalog, track: Track, models: Mapping[str, ModeModel]) -> Tr
     for name, model in models.items():
         place = catalog.modes.index(name)
         open_rows = np.isin(status[:, place], (_OK, _DECLINING))
-        frame = make_frame(catalog, model.spec, [track.history], at_us=[track.made_us[open_rows]])
-        chance, quantiles = outlook_rows(model, frame.x)
+        chance, quantiles = look(catalog, model, [track.history], [track.made_us[open_rows]])
         p_fail[open_rows, place] = chance
         life[open_rows, place] = quantiles
         seen = status[open_rows, place]
@@ -36,30 +36,34 @@ def speak(catalog: Catalog, track: Track, models: Mapping[str, ModeModel]) -> Tr
     return replace(track, status=status, p_fail=p_fail, life_hours=life)
 
 
-def outlook_rows(model: ModeModel, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Forecast rows of features.
+def look(
+    catalog: Catalog, model: ModeModel, histories: Sequence[History], at_us: Sequence[IntArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Forecast at some instants of each device, rising; what is returned is that of `outlook_rows`."""
+    frame = make_frame(catalog, model.spec, histories, at_us=at_us)
+    return outlook_rows(model, frame.x, hours_of(catalog, model, histories, frame))
 
-    Returns
-    -------
-    tuple of ndarray
-        Chance of failing within 24, 168 and 720 hours, (rows, 3); quantiles of remaining life at
-        `LIFE_SHARES` in hours, inf beyond three years, (rows, 5).
+
+def hours_of(
+    catalog: Catalog, model: ModeModel, histories: Sequence[History], frame: Frame
+) -> FloatArray | None:
+    """Remaining life that lives which ended tell of each row of a frame of the model's; None without any.
+
+    Where earlier estimates count, they are made at every instant at which the product's devices get a forecast,
+    whoever spoke then: what is said does not depend on since when a model speaks.
     """
-    failed = 1 - model.survival(x, (*HORIZONS_HOURS, *_LIFE_HOURS))
-    number = len(HORIZONS_HOURS)
-    return failed[:, :number], _quantiles(np.maximum.accumulate(failed[:, number:], axis=1))
-
-
-def _quantiles(failed: FloatArray) -> FloatArray:
-    """First hours at which the chance has reached each quantile; shape (rows, 5)."""
-    columns = []
-    for share in LIFE_SHARES:
-        place = (failed < share).sum(axis=1)
-        after = np.minimum(place, len(_LIFE_HOURS) - 1)
-        before = np.maximum(after - 1, 0)
-        rows = np.arange(len(failed))
-        low, high = failed[rows, before], failed[rows, after]
-        part = np.clip((share - low) / np.maximum(high - low, 1e-12), 0, 1)
-        hours = _LIFE_HOURS[before] + part * (_LIFE_HOURS[after] - _LIFE_HOURS[before])
-        columns.append(np.where(place < len(_LIFE_HOURS), hours, np.inf))
-    return np.stack(columns, axis=1)
+    life = model.life
+    if life is None:
+        return None
+    if life.memory_hours <= 0:
+        return life_hours(catalog, life, frame, histories, mode=model.mode)
+    found = np.empty(len(frame))
+    for number, history in enumerate(histories):
+        rows = np.flatnonzero(frame.device == number)
+        asked = frame.at_us[rows]
+        every = instants(catalog, history)
+        at = np.union1d(every[every <= asked.max(initial=0)], asked)
+        own = make_frame(catalog, model.spec, [history], at_us=[at])
+        hours = life_hours(catalog, life, own, [history], mode=model.mode)
+        found[rows] = hours[np.isin(at, asked)]
+    return found

@@ -13,8 +13,8 @@ from anomaly.judge.life import coverage, rmse
 from anomaly.learn.conformal import Errors
 from anomaly.learn.frame import fit_spec, instants, make_frame
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.life import GROUPS, fit_life
-from anomaly.learn.outcome import outcome_of
+from anomaly.learn.life import GROUPS
+from anomaly.learn.remaining import Slice, fit_mode_life, life_hours
 from anomaly.learn.trend import choose_path, trend_life
 from anomaly.records import FloatArray, IntArray
 from bench.evaluate.readers.battery import CYCLE_US, END_AH, product, read
@@ -93,13 +93,15 @@ def _judge(
     ended = [o for o in others if len(o.failure_us)]
     spec = fit_spec(catalog, others, groups=GROUPS)
     frame = make_frame(catalog, spec, others)
-    outcome = outcome_of(catalog, others, frame, mode=catalog.modes[0])
-    life = fit_life(frame, outcome, seeds=seeds)
+    (mode,) = catalog.modes
+    known = Slice.of(catalog, frame, others, mode=mode)
+    fitted = fit_mode_life(catalog, spec, known, mode=mode, seeds=seeds)
     path, error, errors = choose_path(ended, [_later(catalog, o) for o in ended], place=0)
-    is_learned = life is not None and life.rmse_hours < error
-    if life is not None and is_learned:
-        said = life.predict(make_frame(catalog, spec, [cell]))[np.isin(instants(catalog, cell), at)]
-        errors = life.errors
+    is_learned = fitted is not None and fitted[0].rmse_hours < error
+    if fitted is not None and is_learned:
+        own = make_frame(catalog, spec, [cell])
+        said = life_hours(catalog, fitted[0], own, [cell], mode=mode)[np.isin(own.at_us, at)]
+        errors = fitted[0].errors
     else:
         said = trend_life(cell, at, place=0, path=path)
     age = at / CYCLE_US

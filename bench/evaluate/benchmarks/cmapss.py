@@ -15,8 +15,8 @@ from anomaly.judge.tally import tally
 from anomaly.learn.conformal import Errors, fit_errors
 from anomaly.learn.frame import Frame, fit_spec, make_frame
 from anomaly.learn.history import Catalog
-from anomaly.learn.life import GROUPS, LeftOut, Life, fit_and_judge
-from anomaly.learn.outcome import outcome_of
+from anomaly.learn.life import GROUPS, LeftOut, Life
+from anomaly.learn.remaining import Slice, fit_mode_life, life_hours
 from anomaly.policy import Policy
 from anomaly.records import FloatArray
 from anomaly.runs import Rows, runs_of
@@ -52,10 +52,12 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path, su
     catalog = Catalog(product())
     spec = fit_spec(catalog, recording.train, groups=GROUPS)
     frame = make_frame(catalog, spec, recording.train)
-    outcome = outcome_of(catalog, recording.train, frame, mode=catalog.modes[0])
-    fitted = fit_and_judge(
-        frame, outcome, seeds=seeds, horizon_hours=LABEL_CAP * CYCLE_US / US_PER_HOUR
-    )
+    (mode,) = catalog.modes
+    taught = Slice.of(catalog, frame, recording.train, mode=mode)
+    fitted = fit_mode_life(
+        catalog, spec, taught, mode=mode, seeds=seeds,
+        horizon_hours=LABEL_CAP * CYCLE_US / US_PER_HOUR,
+    )  # fmt: skip
     if fitted is None:
         raise InvalidError(
             f"train_{subset} has only {len(recording.train)} units", hint="at least 3 are needed"
@@ -64,7 +66,7 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path, su
     details: dict[str, Any] = {"learned": _learned(life)}
     notes = ["one cycle is one hour: rates per device-year are per 8766 cycles"]
     alerts = _alerts(catalog, recording, frame, left_out, left_out.life_hours, life.errors)
-    ages = fit_errors(left_out.by_age_hours, outcome.hours[left_out.rows],
+    ages = fit_errors(left_out.by_age_hours, taught.outcome.hours[left_out.rows],
                       frame.device[left_out.rows])  # fmt: skip
     controls = {"age": _alerts(catalog, recording, frame, left_out, left_out.by_age_hours, ages)}
     figures: dict[str, Any] = dict.fromkeys(_LIFE_KEYS)
@@ -72,7 +74,7 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path, su
         tested = make_frame(catalog, spec, recording.test)
         last = np.append(np.flatnonzero(np.diff(tested.device)), len(tested) - 1)
         truth = recording.left_cycles
-        said = life.predict(tested)[last]
+        said = life_hours(catalog, life, tested, recording.test, mode=mode)[last]
         means = life.mean(said, up_to=np.inf), life.mean(said, up_to=LABEL_CAP)
         figures = _life_figures(said, truth, life.errors, means=means)
         details["coverage_by_predicted_life"] = _by_life(said, truth, life)

@@ -206,7 +206,7 @@ def _judged(
     corrections = corrections_of(catalog.modes, tracks)
     true = [with_truth(catalog, t, truth) for t, truth in zip(tracks, truths, strict=True)]
     first = [with_lives(catalog.modes, track, corrections) for track in true]
-    models, contests = _learn(catalog, true, seed=run.seed) if learned else ({}, ())
+    models, contests = _learn(catalog, first, seed=run.seed) if learned else ({}, ())
     slices = cut([track.history for track in true])
     habits = run.habits[catalog.product.name]
     said = {
@@ -246,7 +246,10 @@ def _learn(
     teachers = [history for history in histories if not is_judge(history.device)]
     first_layer = FirstLayer(
         catalog=catalog,
-        said={t.history.device: Said(made_us=t.made_us, p_fail=t.p_fail) for t in tracks},
+        said={
+            t.history.device: Said(made_us=t.made_us, p_fail=t.p_fail, life_hours=t.life_hours)
+            for t in tracks
+        },
     )
     models = fit_mode_models(
         catalog, teachers, modes=[m.name for m in catalog.product.failure_modes if m.evidence],

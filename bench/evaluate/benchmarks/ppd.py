@@ -11,8 +11,9 @@ import numpy as np
 from anomaly.judge.life import rmse
 from anomaly.learn.frame import fit_spec, make_frame
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.life import GROUPS, fit_life
+from anomaly.learn.life import GROUPS
 from anomaly.learn.outcome import outcome_of
+from anomaly.learn.remaining import Slice, fit_mode_life, life_frame
 from anomaly.records import FloatArray
 from bench.evaluate.readers.ppd import product, read
 from bench.evaluate.report import Report, common_options, deliver
@@ -64,15 +65,18 @@ def _judge(
     spec = fit_spec(catalog, others, groups=GROUPS)
     frame = make_frame(catalog, spec, others)
     mode = catalog.modes[0]
-    life = fit_life(frame, outcome_of(catalog, others, frame, mode=mode), seeds=seeds)
-    assert life is not None
+    known = Slice.of(catalog, frame, others, mode=mode)
+    fitted = fit_mode_life(catalog, spec, known, mode=mode, seeds=seeds)
+    assert fitted is not None
+    life, _ = fitted
     tested = make_frame(catalog, spec, [run])
     outcome = outcome_of(catalog, [run], tested, mode=mode)
-    known = outcome.has_failed
+    ended = outcome.has_failed
     age = tested.x[:, tested.names.index("age_hours")]
     members = [
         {"way": m.way, "about": m.about, "weight": m.share_weight,
          "features": [life.seen_names(m.about)[i.feature] for i in m.indicators]}
         for m in life.members if m.share_weight > 0
     ]  # fmt: skip
-    return age[known], outcome.hours[known], life.used_up(tested)[known], members
+    used = life.used_up(life_frame(catalog, tested, mode=mode, names=life.names))
+    return age[ended], outcome.hours[ended], used[ended], members

@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from anomaly.backtest.track import HORIZONS_HOURS, STATUSES, Track
+from anomaly.backtest.track import STATUSES, Track
 from anomaly.learn.history import Catalog
+from anomaly.learn.outlook import HORIZONS_HOURS
 from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 from bench.evaluate.readers.fleet import Truth
 from firmware_sim.long_run import HEALTHY_SHARE, Habit, Spread

@@ -1,5 +1,7 @@
 """Models on a real database: trained on what scoring left, better ones speak, old ones come back."""
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from anomaly.learn.fit import fit_mode_model
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
 from anomaly.learn.model import ModeModel
+from anomaly.learn.outlook import outlook_rows
 from anomaly.learn.store import read_histories
 from anomaly.training import service, store
 from core.clock import wall_now
@@ -49,6 +52,8 @@ def told(number: int) -> History:
     )  # fmt: skip
 
 
+STORED = Path(__file__).parent / "stored"
+"""Models as earlier releases wrote them."""
 FLEET_TOLD = [told(number) for number in range(72)]
 
 
@@ -168,6 +173,32 @@ def test_an_old_model_comes_back_with_one_call_and_says_the_same(
     x = np.random.default_rng(0).normal(size=(40, len(model.spec.names)))
     hours = [24.0, 300.0]
     assert np.array_equal(kept.model.survival(x, hours), model.survival(x, hours))
+
+
+def test_a_model_that_was_stored_before_remaining_life_was_learned_goes_on_saying_what_it_said(
+    pool: Pool, product_id: int, model: ModeModel
+) -> None:
+    with pool.connection() as connection:
+        number = store.add_model(
+            connection, product_id=product_id, model=model, figures={}, now=wall_now()
+        )
+        connection.execute(
+            "update anomaly.model set parameters = %s where id = %s",
+            [(STORED / "mode_model_before_life.msgpack").read_bytes(), number],
+        )
+
+        _, kept = store.read_model(connection, model_id=number)
+        (row,) = store.read_models(connection, product_id=product_id)
+
+    assert kept.model.life is None
+    assert row.life.words == "remaining life by the hazard alone"
+    x = np.array([[100.0, 50, 50, 50, 1], [1500, 400, 300, 200, 3]])
+    survival = kept.model.survival(x, [24.0, 168.0, 720.0])
+    said = [[0.9998959732004048, 0.9928391270491855, 7.251003626487231e-04],
+            [0.9710298116021826, 0.8177244435498852, 6.804164591980301e-04]]  # fmt: skip
+    assert survival == pytest.approx(np.array(said), rel=1e-12)
+    _, life = outlook_rows(kept.model, x)
+    assert life[:, 2] == pytest.approx([264.756, 200.202], rel=2e-3)
 
 
 def test_a_model_that_does_not_exist_is_named(pool: Pool, product_id: int) -> None:

@@ -118,6 +118,9 @@ def test_a_better_model_speaks_and_every_step_is_kept_with_its_reason(
     }  # fmt: skip
     assert (training.reason, training.state, training.share) == ("asked", "done", 1)
     assert training.failures == FAILURES
+    assert {e.failure_mode: e.reason for e in events}[MODE].endswith(
+        {row.failure_mode: row.life.words for row in kept}[MODE]
+    )
     assert training.outcome == f"3 failure modes; better: {MODE}"
     assert steps[0] == ("reading histories", 0)
     assert [text for text, _ in steps[1:]] == [
@@ -146,9 +149,9 @@ def test_a_training_that_is_killed_leaves_nothing_and_is_done_again(
             database_url, "--if-due", failpoint="anomaly.before_training_commit:kill:1"
         )
 
-    code = dying.wait(timeout=120)
+    code = dying.wait(timeout=600)
     after_kill = rows(pool)
-    again = train_in_a_process(database_url, "--if-due").wait(timeout=120)
+    again = train_in_a_process(database_url, "--if-due").wait(timeout=600)
 
     assert code == -signal.SIGKILL
     assert after_kill == before

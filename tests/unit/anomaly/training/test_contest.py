@@ -1,6 +1,7 @@
 """A challenger speaks only where it was better on devices that it never saw."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -12,7 +13,8 @@ from anomaly.learn.frame import Frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
 from anomaly.learn.model import ModeModel
-from anomaly.records import FloatArray
+from anomaly.learn.outcome import outcome_of
+from anomaly.records import LIFE_SHARES, FloatArray
 from anomaly.training.contest import contest, decision_hours
 from anomaly.training.slices import Slices, cut, is_judge
 from tests.unit.anomaly.learn.test_frame import CATALOG, HOUR, product
@@ -47,8 +49,23 @@ def learn(histories: Sequence[History], slices: Slices) -> ModeModel:
     )  # fmt: skip
 
 
-def constant(histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
-    return np.full(len(frame), 0.06)
+@dataclass(frozen=True)
+class Constant:
+    """Says the same of all devices; of their remaining life what a constant hazard comes to, or what it is told to."""
+
+    rate: float = -float(np.log1p(-0.06))
+    life_hours: float | None = None
+
+    def chance(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
+        return np.full(len(frame), -np.expm1(-self.rate))
+
+    def life(self, histories: Sequence[History], frame: Frame) -> FloatArray:
+        hours = -np.log1p(-np.array(LIFE_SHARES)) * 24 / self.rate
+        told = hours if self.life_hours is None else np.full(len(LIFE_SHARES), self.life_hours)
+        return np.tile(told, (len(frame), 1))
+
+
+constant = Constant()
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +98,42 @@ def test_what_learned_from_noise_beats_nothing() -> None:
     slices = cut(histories)
     rate = 3.0 / DAYS
 
-    def base(histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
-        return np.full(len(frame), 1 - np.exp(-rate * hours / 24))
+    class Base(Constant):
+        def chance(self, histories: Sequence[History], frame: Frame, hours: float) -> FloatArray:
+            return np.full(len(frame), 1 - np.exp(-rate * hours / 24))
 
     result = contest(
         CATALOG,
         histories,
         challenger=learn(histories, slices),
-        champion=base,
+        champion=Base(),
         slices=slices,
         seed=0,
     )
 
     assert not result.is_better
+
+
+def test_a_challenger_whose_remaining_lives_are_surely_worse_does_not_speak(
+    telling: list[History],
+) -> None:
+    """Nobody knows remaining lives as well as who is told them."""
+    slices = cut(telling)
+
+    class Seer(Constant):
+        def life(self, histories: Sequence[History], frame: Frame) -> FloatArray:
+            hours = outcome_of(CATALOG, histories, frame, mode="belt_worn").hours
+            return np.tile(hours[:, None], (1, len(LIFE_SHARES)))
+
+    result = contest(
+        CATALOG, telling, challenger=learn(telling, slices), champion=Seer(), slices=slices, seed=0
+    )
+
+    assert not result.is_better
+    assert "remaining life" in result.reason
+    assert result.better_share >= 0.9
+    assert result.life_better_share == 0
+    assert result.champion.life_loss == pytest.approx(0)
 
 
 def test_a_few_failures_prove_nothing(telling: list[History]) -> None:

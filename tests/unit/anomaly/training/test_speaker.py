@@ -5,9 +5,10 @@ import pytest
 
 from anomaly.backtest.track import STATUSES, Track
 from anomaly.learn.labels import labels_of
+from anomaly.learn.outlook import outlook_rows
 from anomaly.records import LIFE_SHARES
 from anomaly.training.slices import cut
-from anomaly.training.speaker import outlook_rows, speak
+from anomaly.training.speaker import speak
 from tests.unit.anomaly.learn.test_frame import CATALOG
 from tests.unit.anomaly.training.test_contest import DAY, device, learn
 
