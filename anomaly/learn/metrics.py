@@ -8,6 +8,7 @@ fault moves fourteen metrics a little, their mixture shows it when no single one
 Sums run from the first window on, so a row is the same to the bit whatever comes after it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ SPANS_MAX = 5
 OBSERVED_PER_SPAN = 4
 """A span is at most this part of the median time of observation."""
 MIXTURES_MAX = 4
+FADED = math.log(1e10)
+"""Spans after which a value has no part in the exponentially weighted mean any more: one of ten billion."""
 KNOWN_MIN = 0.5
 """Share of the metrics that must be known for a mixture of them."""
 
@@ -73,6 +76,13 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, tag="metrics"):
     @property
     def _mixed(self) -> int:
         return 0 if self.mixtures is None else self.mixtures.shape[0]
+
+    def reach(self, catalog: Catalog) -> int:
+        """Windows before an instant without which its features would be others, but for a billionth; beside early life."""
+        if not self.spans:
+            return 0
+        step = -(-step_us(catalog) // catalog.window_us)
+        return max(2 * self.spans[-1] * step, math.ceil(FADED * self.spans[-1]))
 
     def columns(self, catalog: Catalog, history: History, at_us: IntArray) -> FloatArray:
         """Features at the given instants; shape (instants, names)."""

@@ -25,7 +25,7 @@ SURE = 1.0
 """Standard errors, over devices, by which it must do better than the hazard alone; as in `anomaly.learn.stack`."""
 LIVES_MIN = 10
 """Devices whose part failed below which the hazard's quantiles stand: a hazard is not learned from fewer failures either."""
-ROWS_MAX = 12_000
+ROWS_MAX = 8_000
 """Rows that it is learned from, and judged on, evenly along every device."""
 WATCHED = 0.8
 """Share of the time that judges up to which lives are told apart there: few rows are watched for longer."""

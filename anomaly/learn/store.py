@@ -10,6 +10,8 @@ from anomaly.binary import POSTGRES_EPOCH_US
 from anomaly.evidence import instant
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import ReportedFault, labels_of
+from anomaly.learn.reach import early_until_us
+from anomaly.learn.wear import has_begun_before
 from anomaly.packed import Names
 from anomaly.records import IntArray, Reals, ServiceEvent
 from anomaly.state_store import read_layouts
@@ -40,6 +42,47 @@ def read_history(
             f"device {device_id} has sent nothing yet", hint="`forecare device list` shows who has"
         )
     return found[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far back windows are read; beside them those of early life (`anomaly.learn.reach`)."""
+
+    from_us: Mapping[int, int]
+    """First instant of which something is asked, by device."""
+    windows: int
+    """At and before it."""
+
+
+def read_recent(
+    connection: Connection, catalog: Catalog, device_ids: Sequence[int], reach: Reach
+) -> list[History]:
+    """Read what forecasts from some instant on need of some devices, as `anomaly.learn.reach.recent` would leave it.
+
+    What is read does not grow with the age of a device: but for those on which wear has been seen all the time, and
+    for codes that devices report.
+    """
+    found: list[History] = []
+    for start in range(0, len(device_ids), DEVICES_PER_READ):
+        some = device_ids[start : start + DEVICES_PER_READ]
+        facts = _read_facts(connection, catalog, some, None, reach)
+        histories = {life.device_id: _history(catalog, facts, life) for life in facts.lives}
+        worn = [
+            device_id
+            for device_id, history in histories.items()
+            if _is_worn_before(catalog, history, reach.from_us[device_id], reach.windows)
+        ]
+        whole = read_histories(connection, catalog, worn)
+        found += (histories | dict(zip(worn, whole, strict=True))).values()
+    return found
+
+
+def _is_worn_before(catalog: Catalog, history: History, from_us: int, windows: int) -> bool:
+    """Whether wear was seen in the first of the newest windows, so that an older one may tell since when."""
+    first = int(np.searchsorted(history.at_us, from_us, side="right")) - windows
+    early_us = early_until_us(catalog, history.begins_us)
+    early = int(np.searchsorted(history.at_us, early_us, side="right"))
+    return first >= early and bool(has_begun_before(history.health[first:]).any())
 
 
 def read_histories(
@@ -95,7 +138,11 @@ class _Facts:
 
 
 def _read_facts(
-    connection: Connection, catalog: Catalog, device_ids: Sequence[int], until_us: int | None
+    connection: Connection,
+    catalog: Catalog,
+    device_ids: Sequence[int],
+    until_us: int | None,
+    reach: Reach | None = None,
 ) -> _Facts:
     lives = _read_lives(connection, device_ids, until_us)
     until = instant(max((life.until_us for life in lives), default=0))
@@ -106,7 +153,9 @@ def _read_facts(
         faults.setdefault(device_id, []).append(fault)
     return _Facts(
         lives=lives,
-        blocks=_read_blocks(connection, key),
+        blocks=_read_blocks(connection, "window_blocks", key)
+        if reach is None
+        else _read_blocks(connection, "recent_window_blocks", key | _ends(catalog, lives, reach)),
         findings=read_services(connection, device_ids=[life.device_id for life in lives]),
         faults=faults,
         events=_read_events(connection, catalog, key),
@@ -132,9 +181,20 @@ def _read_lives(
     return [by_id[device_id] for device_id in device_ids if device_id in by_id]
 
 
-def _read_blocks(connection: Connection, key: Mapping[str, object]) -> dict[int, list[_Block]]:
+def _ends(catalog: Catalog, lives: Sequence[_Life], reach: Reach) -> dict[str, object]:
+    early = [early_until_us(catalog, life.begins_us) for life in lives]
+    return {
+        "early_until": [instant(at) for at in early],
+        "from": [instant(reach.from_us[life.device_id]) for life in lives],
+        "windows": reach.windows,
+    }
+
+
+def _read_blocks(
+    connection: Connection, query: str, key: Mapping[str, object]
+) -> dict[int, list[_Block]]:
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(_queries["window_blocks"], key).fetchall()
+        rows = cursor.execute(_queries[query], key).fetchall()
     layouts = read_layouts(connection, sorted({row[1] for row in rows}))
     found: dict[int, list[_Block]] = {}
     for device_id, layout_id, at, observed, health in rows:

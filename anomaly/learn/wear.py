@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 
 from anomaly.learn.history import Catalog, History
-from anomaly.records import FloatArray, IntArray
+from anomaly.records import BoolArray, FloatArray, IntArray, Reals
 
 _SPANS = (4, 12, 40, 120)
 """Forecast steps over which the health's change is looked at."""
-_SHOWN_BELOW = 0.95
+SHOWN_BELOW = 0.95
 """Health from which on wear counts as seen."""
 
 
@@ -32,6 +32,10 @@ class Wear(msgspec.Struct, frozen=True, kw_only=True, tag="wear"):
     def names(self) -> tuple[str, ...]:
         parts = ("health", *(f"health_change_{span}" for span in _SPANS), "wear_seen_hours")
         return tuple(f"{mode}.{part}" for mode in self.modes for part in parts)
+
+    def reach(self, catalog: Catalog) -> int:
+        """Windows before an instant without which its features would be others, where the first of them shows no wear."""
+        return -(-_SPANS[-1] * catalog.every_us // catalog.window_us) + 1 if self.modes else 0
 
     def columns(self, catalog: Catalog, history: History, at_us: IntArray) -> FloatArray:
         """Features at the given instants; shape (instants, names)."""
@@ -53,6 +57,13 @@ class Wear(msgspec.Struct, frozen=True, kw_only=True, tag="wear"):
         return out
 
 
+def has_begun_before(health: Reals) -> BoolArray:
+    """Of which failure modes wear is seen in the first window already: since when is not told by what follows; (modes,)."""
+    if not len(health):
+        return np.zeros(health.shape[1], dtype=np.bool_)
+    return np.asarray(health[0] < SHOWN_BELOW)
+
+
 def _latest(known_us: IntArray, values: FloatArray, at_us: IntArray) -> FloatArray:
     """Newest value at each instant; NaN before the first."""
     place = np.searchsorted(known_us, at_us, side="right") - 1
@@ -61,7 +72,7 @@ def _latest(known_us: IntArray, values: FloatArray, at_us: IntArray) -> FloatArr
 
 def _seen_since(at_us: IntArray, health: FloatArray) -> FloatArray:
     """Per window, since when wear has been seen without a break; NaN where it is not seen."""
-    is_seen = health < _SHOWN_BELOW
+    is_seen = health < SHOWN_BELOW
     begins = is_seen & ~np.concatenate([[False], is_seen[:-1]])
     newest = np.maximum.accumulate(np.where(begins, np.arange(len(health)), -1))
     return np.where(is_seen, at_us[np.maximum(newest, 0)].astype(np.float64), np.nan)

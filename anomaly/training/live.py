@@ -14,7 +14,8 @@ from psycopg.types.json import Jsonb
 
 from anomaly import evidence as words
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.store import read_histories
+from anomaly.learn.reach import windows_needed
+from anomaly.learn.store import Reach, read_histories, read_recent
 from anomaly.records import FloatArray, IntArray
 from anomaly.training import store
 from anomaly.training.records import KeptModel, Role
@@ -82,7 +83,7 @@ def speak_live(  # noqa: PLR0913 - one turn, named
     if not fresh:
         return 0
     heard = sorted({forecast.device_id for forecast in fresh})
-    histories = dict(zip(heard, read_histories(connection, catalog, heard), strict=True))
+    histories = dict(zip(heard, _histories(connection, catalog, roles, fresh), strict=True))
     spoken = 0
     for mode in modes:
         own = [f for f in fresh if f.failure_mode == mode]
@@ -97,6 +98,26 @@ def speak_live(  # noqa: PLR0913 - one turn, named
             else:
                 _note(connection, kept, own, chance=chance, life=life)
     return spoken
+
+
+def _histories(
+    connection: Connection, catalog: Catalog, roles: Roles, fresh: Sequence[_Fresh]
+) -> Sequence[History]:
+    """What the models look at of each device that is forecast, in the order of their numbers.
+
+    A model to which earlier estimates count makes them all anew, so it is given whole histories.
+    """
+    models = [kept.model for by_mode in roles.values() for kept in by_mode.values()]
+    first: dict[int, int] = {}
+    for forecast in fresh:
+        first[forecast.device_id] = min(
+            forecast.made_us, first.get(forecast.device_id, forecast.made_us)
+        )
+    heard = sorted(first)
+    if any(model.life is not None and model.life.memory_hours > 0 for model in models):
+        return read_histories(connection, catalog, heard)
+    windows = max(windows_needed(catalog, model.spec) for model in models)
+    return read_recent(connection, catalog, heard, Reach(from_us=first, windows=windows))
 
 
 def _outlooks(

@@ -16,7 +16,8 @@ from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outlook import outlook_rows
-from anomaly.learn.store import read_histories
+from anomaly.learn.reach import recent
+from anomaly.learn.store import Reach, read_histories, read_recent
 from anomaly.training import service, store
 from core.clock import wall_now
 from core.errors import NotFoundError
@@ -151,6 +152,43 @@ def test_histories_come_back_as_scoring_left_them(pool: Pool, product_id: int) -
         assert history.values == pytest.approx(left.values, rel=1e-5)
         assert history.failure_us.tolist() == left.failure_us.tolist()
         assert history.service_us.tolist() == left.service_us.tolist()
+
+
+def test_what_a_forecast_needs_is_read_and_no_more(pool: Pool, product_id: int) -> None:
+    with pool.connection() as connection:
+        ids = list(store.read_devices(connection, product_id=product_id))[:25]
+        whole = read_histories(connection, CATALOG, ids)
+        from_us = {
+            device_id: int(h.at_us[-5 - number])
+            for number, (device_id, h) in enumerate(zip(ids, whole, strict=True))
+        }
+
+        found = read_recent(connection, CATALOG, ids, Reach(from_us=from_us, windows=20))
+
+    for device_id, history, all_of_it in zip(ids, found, whole, strict=True):
+        asked = recent(CATALOG, all_of_it, from_us=from_us[device_id], windows=20)
+        assert len(history.at_us) < len(all_of_it.at_us) - 200
+        assert history.at_us.tolist() == asked.at_us.tolist()
+        assert np.array_equal(history.values, asked.values)
+        assert np.array_equal(history.health, asked.health, equal_nan=True)
+        assert history.failure_us.tolist() == all_of_it.failure_us.tolist()
+        assert history.begins_us == all_of_it.begins_us
+
+
+def test_a_device_that_is_worn_since_before_that_is_read_whole(pool: Pool, product_id: int) -> None:
+    with pool.connection() as connection:
+        ids = list(store.read_devices(connection, product_id=product_id))[:2]
+        connection.execute(
+            "update anomaly.window set health[1] = 0.6 where device_id = %s and at > %s",
+            [ids[0], instant(BASE_US + 40 * DAY_US)],
+        )
+        whole = read_histories(connection, CATALOG, ids)
+        from_us = dict.fromkeys(ids, BASE_US + 90 * DAY_US)
+
+        worn, plain = read_recent(connection, CATALOG, ids, Reach(from_us=from_us, windows=20))
+
+    assert worn.at_us.tolist() == whole[0].at_us.tolist()
+    assert len(plain.at_us) < len(whole[1].at_us)
 
 
 def test_an_old_model_comes_back_with_one_call_and_says_the_same(
