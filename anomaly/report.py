@@ -28,7 +28,8 @@ LAST_WINDOWS = 8
 """A detection looks at so many of the newest windows."""
 AWAY, NEAR = 3.0, 2.0
 """Scores at which a metric counts as away from normal, and as back."""
-_BELIEF = 0.97
+BELIEF = 0.97
+"""That signs of wear which all of the last windows show are wear at all."""
 EXCESS_SAID = 0.15
 _FOLLOW_NOISE = 0.05
 _US_PER_HOUR = 3.6e9
@@ -86,7 +87,7 @@ def _extrapolate(yard: Yardstick, own: ModeState, mode: str, at_us: int) -> Outl
         noise=_FOLLOW_NOISE if follows else yard.mode_noise[mode],
         lag_hours=(smoothing - 1) * window_us / _US_PER_HOUR,
         correlated=max(1.0, 1.5 * smoothing * window_us / yard.forecast_every_us),
-        belief=_BELIEF * own.hits.bit_count() / LAST_WINDOWS,
+        belief=BELIEF * own.hits.bit_count() / LAST_WINDOWS,
         base=base_outlook(FAILURES_PER_YEAR),
     )
 

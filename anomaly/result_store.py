@@ -25,6 +25,7 @@ from anomaly.binary import (
     row_block,
     text,
 )
+from anomaly.chances import chances_of
 from anomaly.evidence import instant
 from anomaly.fleet_scorer import FleetOutput, QuietForecasts, WindowRows
 from anomaly.forecaster import base_outlook
@@ -79,7 +80,7 @@ def write_results(  # noqa: PLR0913 - what one turn brought forth, named
     corrections: Sequence[Correction] = (),
     now: datetime,
 ) -> None:
-    """Write windows, paths, detections and forecasts, their remaining lives corrected."""
+    """Write windows, paths, detections and forecasts, their remaining lives and chances corrected."""
     told = [*devices, *(one for crowd in crowds for one in _told(crowd))]
     copies = _Copies()
     for crowd in crowds:
@@ -244,28 +245,36 @@ def _write_forecasts(
         for one in told
         for f in one.output.forecasts
     }
-    lives = _lives([f for _, f in forecasts.values()], corrections)
+    numbers = _numbers([f for _, f in forecasts.values()], corrections)
     _copy_text(
         connection,
         _TOLD,
         [
-            f"{key[0]}\t{_forecast_line(f, life)}\t{_NULL if baseline_id is None else baseline_id}"
+            f"{key[0]}\t{_forecast_line(f, own)}\t{_NULL if baseline_id is None else baseline_id}"
             f"\t{now.isoformat()}\t{_said(f)}\n"
-            for (key, (baseline_id, f)), life in zip(forecasts.items(), lives, strict=True)
+            for (key, (baseline_id, f)), own in zip(forecasts.items(), numbers, strict=True)
         ],
     )
 
 
-def _lives(forecasts: Sequence[Forecast], corrections: Sequence[Correction]) -> list[Values]:
-    """Correct the quantiles of remaining life of forecasts by the failures that were known then."""
+def _numbers(forecasts: Sequence[Forecast], corrections: Sequence[Correction]) -> list[Values]:
+    """Correct chances and quantiles of remaining life of forecasts by the failures that were known then."""
     said = np.array([_quantiles(f) for f in forecasts]).reshape(-1, len(LIFE_SHARES))
+    p_said = np.array([_chances(f) for f in forecasts]).reshape(-1, 3)
     made_us = np.array([f.made_us for f in forecasts], dtype=np.int64)
     modes = np.array([f.failure_mode for f in forecasts])
-    found = said.copy()
+    life = said.copy()
     for mode in dict.fromkeys(modes.tolist()):
         rows = modes == mode
-        found[rows] = corrected_then(corrections, made_us[rows], said[rows], mode=mode)
-    return [tuple(None if v == np.inf else v for v in row) for row in found.tolist()]
+        life[rows] = corrected_then(corrections, made_us[rows], said[rows], mode=mode)
+    numbers = np.concatenate([chances_of(said, life, p_said), life], axis=1)
+    return [tuple(v if np.isfinite(v) else None for v in row) for row in numbers.tolist()]
+
+
+def _chances(f: Forecast) -> list[float]:
+    """Chances as the laws of wear have them, NaN where nothing is claimed."""
+    p = f.outlook
+    return [np.nan] * 3 if p is None else [p.p_fail_1d, p.p_fail_7d, p.p_fail_30d]
 
 
 def _quantiles(f: Forecast) -> list[float]:
@@ -282,11 +291,7 @@ def _said(f: Forecast) -> str:
     return "{" + ",".join("Infinity" if v == np.inf else f"{v:.9g}" for v in said[0].tolist()) + "}"
 
 
-def _forecast_line(f: Forecast, lives: Values) -> str:
-    p = f.outlook
-    numbers: list[float | None] = [None] * (3 + len(LIFE_SHARES))
-    if p is not None:
-        numbers = [p.p_fail_1d, p.p_fail_7d, p.p_fail_30d, *lives]
+def _forecast_line(f: Forecast, numbers: Values) -> str:
     shown = "\t".join(_real(n) for n in [f.health_index, *numbers])
     return f"{f.failure_mode}\t{_at(f.made_us)}\t{f.status}\t{shown}\t{_json(f.evidence)}"
 

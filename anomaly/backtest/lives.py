@@ -1,4 +1,4 @@
-"""Corrects the remaining lives of replayed devices, as live scoring does, by failures that came before. Pure."""
+"""Corrects the remaining lives and chances of replayed devices, as live scoring does, by failures that came before. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from anomaly.backtest.track import STATUSES, Track
+from anomaly.chances import chances_of
 from anomaly.lives import LEARN_EVERY, LOOK_BACK, Correction, Miss, corrected_then, learn_correction
 from anomaly.records import IntArray
 from core.units import US
@@ -44,7 +45,7 @@ def corrections_of(modes: Sequence[str], tracks: Sequence[Track]) -> list[Correc
 
 
 def with_lives(modes: Sequence[str], track: Track, corrections: Sequence[Correction]) -> Track:
-    """Return a track with its lives corrected by what was known at each forecast.
+    """Return a track with its lives, and the chances that follow from them, corrected by what was known at each forecast.
 
     Parameters
     ----------
@@ -53,11 +54,12 @@ def with_lives(modes: Sequence[str], track: Track, corrections: Sequence[Correct
     corrections : sequence of Correction
         The oldest first; before the first one nothing had been learned.
     """
-    life = np.empty_like(track.life_hours)
+    life, p_fail = np.empty_like(track.life_hours), np.empty_like(track.p_fail)
     for place, mode in enumerate(modes):
         said = track.life_hours[:, place]
         life[:, place] = corrected_then(corrections, track.made_us, said, mode=mode)
-    return replace(track, life_hours=life)
+        p_fail[:, place] = chances_of(said, life[:, place], track.p_fail[:, place])
+    return replace(track, life_hours=life, p_fail=p_fail)
 
 
 def _miss(track: Track, at_us: int, mode: int, *, name: str) -> Miss:
