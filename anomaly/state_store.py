@@ -18,7 +18,7 @@ from core.units import US
 
 _queries = Queries("anomaly")
 PATH_MAX = 240
-_FORGOTTEN = ("windows", "path", "detections", "forecasts")
+_FORGOTTEN = ("windows", "path", "detections", "forecasts", "life_memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

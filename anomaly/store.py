@@ -155,6 +155,7 @@ def forget_history(connection: Connection, *, device_id: int, from_us: int) -> N
     values = {"device_id": device_id, "from_at": instant(from_us)}
     connection.execute(_queries["forget_windows_from"], values)
     connection.execute(_queries["forget_path"], {"ids": [device_id]})
+    connection.execute(_queries["forget_life_memory"], {"ids": [device_id]})
 
 
 def read_fleet_progress(connection: Connection, *, product_id: int) -> list[DeviceProgress]:

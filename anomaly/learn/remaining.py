@@ -13,7 +13,7 @@ import numpy as np
 from anomaly.judge.life import life_losses
 from anomaly.learn.frame import Frame, FrameSpec
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.life import GROUPS, JUDGED_MAX, LeftOut, Life, fit_and_judge
+from anomaly.learn.life import GROUPS, JUDGED_MAX, LeftOut, Life, Memory, fit_and_judge
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.learn.outlook import quantiles_of, shaped_by_life
 from anomaly.learn.stack import is_surely_positive
@@ -138,28 +138,70 @@ def life_hours(
     return life.predict(replace(own, device=parts_of(catalog, frame, histories, mode=mode)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartMemory:
+    """What is kept of one part of a device between forecasts."""
+
+    memory: Memory
+    part: int
+    """Failures and replacements of the part that were known."""
+
+
+def life_hours_on(  # noqa: PLR0913 - a model, a device and where it stands, named
+    catalog: Catalog,
+    life: Life,
+    frame: Frame,
+    history: History,
+    *,
+    mode: str,
+    kept: PartMemory | None,
+) -> tuple[FloatArray, PartMemory | None]:
+    """Go on from what was kept of a device: the same numbers as `life_hours` of all rows.
+
+    Parameters
+    ----------
+    frame : Frame
+        Of this device, all rows later than what was kept.
+    kept : PartMemory or None
+        None: these are its first rows.
+    """
+    parts = parts_of(catalog, frame, [history], mode=mode)
+    estimates = life.estimate(life_frame(catalog, frame, mode=mode, names=life.names))
+    found = np.empty(len(frame))
+    for row, (at_us, part) in enumerate(zip(frame.at_us.tolist(), parts.tolist(), strict=True)):
+        before = kept.memory if kept is not None and kept.part == part else None
+        memory = life.step(before, at_us=at_us, estimate=float(estimates[row]))
+        kept = PartMemory(memory=memory, part=part)
+        found[row] = memory.hours
+    return found, kept
+
+
+def part_at(catalog: Catalog, history: History, at_us: int, *, mode: str) -> int:
+    """Failures and replacements of a part up to an instant, as they are known now."""
+    return int(np.searchsorted(_part_ends(catalog, history, mode=mode), at_us, side="right"))
+
+
 def parts_of(
     catalog: Catalog, frame: Frame, histories: Sequence[History], *, mode: str
 ) -> IntArray:
     """Number the parts: another one after each failure of the mode and each replacement; (rows,)."""
-    place = catalog.modes.index(mode)
-    component = catalog.components.index(catalog.product.failure_mode(mode).component)
     found = np.zeros(len(frame), dtype=np.int64)
     borders = np.searchsorted(frame.device, np.arange(len(histories) + 1))
     before = 0
     for number, history in enumerate(histories):
         rows = slice(borders[number], borders[number + 1])
-        ends = np.sort(
-            np.concatenate(
-                [
-                    history.failure_us[history.failure_mode == place],
-                    history.service_us[history.service_component == component],
-                ]
-            )
-        )
+        ends = _part_ends(catalog, history, mode=mode)
         found[rows] = before + np.searchsorted(ends, frame.at_us[rows], side="right")
         before += len(ends) + 1
     return found
+
+
+def _part_ends(catalog: Catalog, history: History, *, mode: str) -> IntArray:
+    place = catalog.modes.index(mode)
+    component = catalog.components.index(catalog.product.failure_mode(mode).component)
+    failures = history.failure_us[history.failure_mode == place]
+    services = history.service_us[history.service_component == component]
+    return np.sort(np.concatenate([failures, services]))
 
 
 def learn_life(  # noqa: PLR0913 - what to learn from and what it must beat, named

@@ -106,3 +106,18 @@ from gateway.device d
 join anomaly.scorer_state c on c.device_id = d.id
 where d.product_id = %(product_id)s
 order by d.id;
+
+-- name: life_memories
+select device_id, model_id, at, life_hours, part
+from anomaly.life_memory
+where device_id = any(%(device_ids)s) and model_id = any(%(model_ids)s);
+
+-- name: keep_life_memory
+insert into anomaly.life_memory (device_id, model_id, at, life_hours, part)
+values (%(device_id)s, %(model_id)s, %(at)s, %(life_hours)s, %(part)s)
+on conflict (device_id, model_id) do update
+set at = excluded.at, life_hours = excluded.life_hours, part = excluded.part;
+
+-- name: forget_life_memory
+-- What was scored anew changes what had been estimated from it.
+delete from anomaly.life_memory where device_id = any(%(ids)s);

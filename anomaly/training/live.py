@@ -13,13 +13,16 @@ import numpy as np
 from psycopg.types.json import Jsonb
 
 from anomaly import evidence as words
+from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog, History
+from anomaly.learn.outlook import outlook_rows
 from anomaly.learn.reach import windows_needed
+from anomaly.learn.remaining import PartMemory, part_at
 from anomaly.learn.store import Reach, read_histories, read_recent
-from anomaly.records import FloatArray, IntArray
+from anomaly.records import FloatArray
 from anomaly.training import store
 from anomaly.training.records import KeptModel, Role
-from anomaly.training.speaker import SIGN, look
+from anomaly.training.speaker import SIGN, go_on, look
 from core.pool import Connection
 from core.sql import Queries
 from core.units import EPOCH, US
@@ -82,8 +85,7 @@ def speak_live(  # noqa: PLR0913 - one turn, named
     ]
     if not fresh:
         return 0
-    heard = sorted({forecast.device_id for forecast in fresh})
-    histories = dict(zip(heard, _histories(connection, catalog, roles, fresh), strict=True))
+    known = _read(connection, catalog, roles, fresh)
     spoken = 0
     for mode in modes:
         own = [f for f in fresh if f.failure_mode == mode]
@@ -91,7 +93,7 @@ def speak_live(  # noqa: PLR0913 - one turn, named
             kept = roles[role].get(mode)
             if kept is None or not own:
                 continue
-            chance, life = _outlooks(catalog, kept, histories, own)
+            chance, life = _outlooks(connection, catalog, kept, known, own)
             if role == "champion":
                 _replace(connection, kept, own, chance=chance, life=life)
                 spoken += len(own)
@@ -100,36 +102,86 @@ def speak_live(  # noqa: PLR0913 - one turn, named
     return spoken
 
 
-def _histories(
-    connection: Connection, catalog: Catalog, roles: Roles, fresh: Sequence[_Fresh]
-) -> Sequence[History]:
-    """What the models look at of each device that is forecast, in the order of their numbers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What is known of the devices that are forecast."""
 
-    A model to which earlier estimates count makes them all anew, so it is given whole histories.
-    """
-    models = [kept.model for by_mode in roles.values() for kept in by_mode.values()]
+    histories: Mapping[int, History]
+    """By device: as much of each as the models look at."""
+    memories: Mapping[tuple[int, int], PartMemory]
+    """By device and model: where it goes on from. Without one, the history is whole, and it begins with that."""
+
+
+def _read(
+    connection: Connection, catalog: Catalog, roles: Roles, fresh: Sequence[_Fresh]
+) -> _Known:
+    kept = {one.id: one for by_mode in roles.values() for one in by_mode.values()}
     first: dict[int, int] = {}
     for forecast in fresh:
-        first[forecast.device_id] = min(
-            forecast.made_us, first.get(forecast.device_id, forecast.made_us)
-        )
-    heard = sorted(first)
-    if any(model.life is not None and model.life.memory_hours > 0 for model in models):
-        return read_histories(connection, catalog, heard)
-    windows = max(windows_needed(catalog, model.spec) for model in models)
-    return read_recent(connection, catalog, heard, Reach(from_us=first, windows=windows))
+        first.setdefault(forecast.device_id, forecast.made_us)
+    remember = [one for one in kept.values() if one.model.life and one.model.life.memory_hours > 0]
+    memories = store.read_life_memories(
+        connection, device_ids=list(first), model_ids=[one.id for one in remember]
+    )
+    memories = {
+        key: memory for key, memory in memories.items() if memory.memory.at_us < first[key[0]]
+    }
+    lost = {
+        device_id
+        for device_id in first
+        if any((device_id, one.id) not in memories for one in remember)
+    }
+    for (device_id, _), memory in memories.items():
+        first[device_id] = min(first[device_id], memory.memory.at_us)
+    windows = max(windows_needed(catalog, one.model.spec) for one in kept.values())
+    short = sorted(set(first) - lost)
+    found = read_recent(connection, catalog, short, Reach(from_us=first, windows=windows))
+    histories = dict(zip(short, found, strict=True))
+    for one in remember:
+        lost |= {
+            device_id
+            for device_id in histories.keys() - lost
+            if _has_changed(catalog, one, histories[device_id], memories[device_id, one.id])
+        }
+    whole = sorted(lost)
+    histories |= dict(zip(whole, read_histories(connection, catalog, whole), strict=True))
+    return _Known(
+        histories=histories,
+        memories={key: memory for key, memory in memories.items() if key[0] not in lost},
+    )
+
+
+def _has_changed(catalog: Catalog, kept: KeptModel, history: History, memory: PartMemory) -> bool:
+    """Whether a failure or a replacement came to light that lies before what was remembered."""
+    at_us = memory.memory.at_us
+    return part_at(catalog, history, at_us, mode=kept.model.mode) != memory.part
 
 
 def _outlooks(
-    catalog: Catalog, kept: KeptModel, histories: Mapping[int, History], fresh: Sequence[_Fresh]
+    connection: Connection,
+    catalog: Catalog,
+    kept: KeptModel,
+    known: _Known,
+    fresh: Sequence[_Fresh],
 ) -> tuple[FloatArray, FloatArray]:
     """Chances and quantiles of life in the order of `fresh`, which is by device and instant."""
-    ids = list(dict.fromkeys(f.device_id for f in fresh))
-    at: list[IntArray] = [
-        np.array([f.made_us for f in fresh if f.device_id == device_id], dtype=np.int64)
-        for device_id in ids
-    ]
-    return look(catalog, kept.model, [histories[i] for i in ids], at)
+    at: dict[int, list[int]] = {}
+    for forecast in fresh:
+        at.setdefault(forecast.device_id, []).append(forecast.made_us)
+    histories = [known.histories[device_id] for device_id in at]
+    instants = [np.array(own, dtype=np.int64) for own in at.values()]
+    life = kept.model.life
+    if life is None or life.memory_hours <= 0:
+        return look(catalog, kept.model, histories, instants)
+    frame = make_frame(catalog, kept.model.spec, histories, at_us=instants)
+    parts, memories = [], {}
+    for device_id, history, own in zip(at, histories, instants, strict=True):
+        hours, memories[device_id] = go_on(
+            catalog, kept.model, history, own, known.memories.get((device_id, kept.id))
+        )
+        parts.append(hours)
+    store.keep_life_memories(connection, model_id=kept.id, memories=memories)
+    return outlook_rows(kept.model, frame.x, np.concatenate(parts))
 
 
 def _replace(

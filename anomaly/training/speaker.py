@@ -14,7 +14,7 @@ from anomaly.learn.frame import Frame, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outlook import outlook_rows
-from anomaly.learn.remaining import life_hours
+from anomaly.learn.remaining import PartMemory, life_hours, life_hours_on
 from anomaly.records import FloatArray, IntArray
 
 SIGN = 0.1
@@ -67,3 +67,35 @@ def hours_of(
         hours = life_hours(catalog, life, own, [history], mode=model.mode)
         found[rows] = hours[np.isin(at, asked)]
     return found
+
+
+def go_on(
+    catalog: Catalog,
+    model: ModeModel,
+    history: History,
+    at_us: IntArray,
+    kept: PartMemory | None,
+) -> tuple[FloatArray, PartMemory]:
+    """Remaining life at some instants of a device, rising, from where a model was; the same numbers as `hours_of`.
+
+    Parameters
+    ----------
+    model : ModeModel
+        That has learned remaining life.
+    history : History
+        Whole, or as much as the model looks at from `kept` on.
+    at_us : ndarray, shape (n,)
+        At least one, all later than `kept`.
+    kept : PartMemory or None
+        None: it begins with the device.
+    """
+    assert model.life is not None
+    every = instants(catalog, history)
+    since = history.seen_from_us if kept is None else kept.memory.at_us
+    at = np.union1d(every[(every > since) & (every <= at_us[-1])], at_us)
+    frame = make_frame(catalog, model.spec, [history], at_us=[at])
+    hours, now = life_hours_on(
+        catalog, model.life, frame, history, mode=model.mode, kept=kept
+    )  # fmt: skip
+    assert now is not None
+    return hours[np.isin(at, at_us)], now

@@ -8,7 +8,10 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from anomaly.evidence import instant
+from anomaly.learn.life import Memory
 from anomaly.learn.model import ModeModel
+from anomaly.learn.remaining import PartMemory
+from anomaly.store import to_us
 from anomaly.training.records import KeptModel, ModelChange, ModelEvent, ModelRow, Role
 from core.errors import NotFoundError
 from core.pool import Connection
@@ -163,3 +166,31 @@ def read_events(connection: Connection, *, product_id: int, limit: int) -> Seque
 
 def _model(parameters: bytes) -> ModeModel:
     return msgspec.msgpack.decode(bytes(parameters), type=ModeModel)
+
+
+def read_life_memories(
+    connection: Connection, *, device_ids: Sequence[int], model_ids: Sequence[int]
+) -> dict[tuple[int, int], PartMemory]:
+    """Return where models of remaining life stand, by device and model."""
+    if not device_ids or not model_ids:
+        return {}
+    key = {"device_ids": list(device_ids), "model_ids": list(model_ids)}
+    return {
+        (row[0], row[1]): PartMemory(memory=Memory(at_us=to_us(row[2]), hours=row[3]), part=row[4])
+        for row in connection.execute(_queries["life_memories"], key)
+    }
+
+
+def keep_life_memories(
+    connection: Connection, *, model_id: int, memories: Mapping[int, PartMemory]
+) -> None:
+    """Keep where a model stands, by device; part of the transaction that writes what it said."""
+    rows = [
+        {
+            "device_id": device_id, "model_id": model_id, "at": instant(kept.memory.at_us),
+            "life_hours": kept.memory.hours, "part": kept.part,
+        }
+        for device_id, kept in sorted(memories.items())
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.executemany(_queries["keep_life_memory"], rows)

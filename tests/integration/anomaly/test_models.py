@@ -18,7 +18,9 @@ from anomaly.learn.model import ModeModel
 from anomaly.learn.outlook import outlook_rows
 from anomaly.learn.reach import recent
 from anomaly.learn.store import Reach, read_histories, read_recent
+from anomaly.store import to_us
 from anomaly.training import service, store
+from anomaly.training.speaker import look
 from core.clock import wall_now
 from core.errors import NotFoundError
 from core.pool import Connection, Pool
@@ -317,6 +319,50 @@ def test_what_a_champion_says_does_not_depend_on_how_the_stream_was_cut(
     work(pool)
 
     assert forecasts(pool) == in_steps
+
+
+@pytest.fixture(scope="module")
+def remembering(model: ModeModel) -> ModeModel:
+    """A model to whose remaining life earlier estimates count."""
+    assert model.life is not None
+    life = msgspec.structs.replace(model.life, memory_hours=60.0)
+    return msgspec.structs.replace(model, life=life, life_share=1.0)
+
+
+@pytest.mark.parametrize("what", ["goes on", "forgot", "found later"])
+def test_remaining_life_goes_on_from_what_was_kept_and_says_what_a_whole_history_says(
+    pool: Pool, devices: list[int], remembering: ModeModel, what: str
+) -> None:
+    number = let_speak(pool, remembering, "champion")
+    for hours in (240, 300, 310, 384):
+        with pool.connection() as connection:
+            for device_id, samples in zip(devices, FLEET, strict=True):
+                deliver(connection, device_id, samples, until_us=START_US + hours * 3_600_000_000)
+            if what == "forgot":
+                connection.execute("delete from anomaly.life_memory")
+            if what == "found later" and hours == 310:
+                at_us = START_US + 255 * 3_600_000_000
+                add_finding(connection, devices[0], at_us, number=5, verdict="confirmed")
+        work(pool)
+
+    with pool.connection() as connection:
+        kept = connection.execute(
+            "select device_id, model_id, at from anomaly.life_memory order by 1"
+        ).fetchall()
+        histories = read_histories(connection, CATALOG, devices)
+    newest = {row[0]: row[2] for row in forecasts(pool) if row[6] == number}
+    assert kept == [(device_id, number, at) for device_id, at in newest.items()]
+    told = [
+        row for row in forecasts(pool)
+        if row[6] == number and (what != "found later" or row[2] > instant(START_US + 310 * 3_600_000_000))
+    ]  # fmt: skip
+    assert len(told) > 5
+    for device_id, history in zip(devices, histories, strict=True):
+        own = [row for row in told if row[0] == device_id]
+        at = np.array([to_us(row[2]) for row in own], dtype=np.int64)
+        _, life = look(CATALOG, remembering, [history], [at])
+        said = [np.inf if row[5] is None else row[5] for row in own]
+        assert said == pytest.approx(life[:, 2].tolist(), rel=1e-6)
 
 
 def test_a_model_in_shadow_is_written_down_and_says_nothing(

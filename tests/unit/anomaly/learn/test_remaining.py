@@ -11,7 +11,7 @@ import pytest
 from anomaly.judge.life import life_losses
 from anomaly.learn.age import Age
 from anomaly.learn.fit import fit_mode_model
-from anomaly.learn.frame import FrameSpec, fit_spec, make_frame
+from anomaly.learn.frame import FrameSpec, fit_spec, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.life import fit_and_judge
 from anomaly.learn.metrics import Metrics
@@ -21,6 +21,7 @@ from anomaly.learn.outlook import HORIZONS_HOURS, outlook_rows
 from anomaly.learn.remaining import Slice, fit_mode_life, life_frame, life_hours, parts_of
 from anomaly.learn.services import Services
 from anomaly.records import LIFE_SHARES, FloatArray
+from anomaly.training.speaker import go_on, hours_of
 from tests.unit.anomaly.learn.test_frame import HOUR, product
 
 DAY = 24 * HOUR
@@ -175,3 +176,45 @@ def test_lives_after_the_training_slice_teach_nothing() -> None:
     assert model.life is not None
     assert other.life is not None
     assert msgspec.msgpack.encode(other.life) == msgspec.msgpack.encode(model.life)
+
+
+@pytest.mark.parametrize("pieces", [(7,), (1, 2, 3, 40, 41)])
+def test_going_on_from_what_was_kept_says_the_same_as_all_at_once(pieces: tuple[int, ...]) -> None:
+    model = learned()
+    assert model.life is not None
+    model = msgspec.structs.replace(
+        model, life=msgspec.structs.replace(model.life, memory_hours=200.0)
+    )
+    device = worn(203)
+    assert len(device.failure_us) > 1
+    frame = make_frame(CATALOG, model.spec, [device])
+    whole = hours_of(CATALOG, model, [device], frame)
+
+    said, kept = [], None
+    for at in np.split(frame.at_us, pieces):
+        hours, kept = go_on(CATALOG, model, device.upto(int(at[-1])), at, kept)
+        said.append(hours)
+
+    assert whole is not None
+    assert np.array_equal(np.concatenate(said), whole)
+    assert kept is not None
+    assert kept.part == 2 * len(device.failure_us)
+
+
+def test_instants_at_which_nobody_asked_count_all_the_same() -> None:
+    model = learned()
+    assert model.life is not None
+    model = msgspec.structs.replace(
+        model, life=msgspec.structs.replace(model.life, memory_hours=200.0)
+    )
+    device = worn(203)
+    at = instants(CATALOG, device)
+    some = make_frame(CATALOG, model.spec, [device], at_us=[at[5::7]])
+    every = make_frame(CATALOG, model.spec, [device])
+
+    asked = hours_of(CATALOG, model, [device], some)
+    always = hours_of(CATALOG, model, [device], every)
+
+    assert asked is not None
+    assert always is not None
+    assert np.array_equal(asked, always[5::7])
