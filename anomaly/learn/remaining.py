@@ -247,10 +247,14 @@ def learn_life(  # noqa: PLR0913 - what to learn from and what it must beat, nam
 def _judged(
     catalog: Catalog, life: Life, left_out: LeftOut, train: Slice, *, mode: str
 ) -> tuple[IntArray, FloatArray]:
-    """Rows of lives that ended, with what was said without them, and of lives that go on, from which nothing was learned."""
-    every = max(1, -(-len(train.frame) // ROWS_MAX))
+    """Rows of lives that ended, with what was said without them, and of lives that go on, from which nothing was learned.
+
+    Of both one in as many: of those that ended only some were looked at.
+    """
+    taken = max(1, round(train.outcome.has_failed.sum() / len(left_out.rows)))
+    every = max(1, -(-len(train.frame) // (taken * ROWS_MAX)))
     ended = left_out.rows[::every]
-    goes_on = np.flatnonzero(~train.outcome.has_failed)[::every]
+    goes_on = np.flatnonzero(~train.outcome.has_failed)[:: taken * every]
     some = train.take(goes_on)
     said = life_hours(catalog, life, some.frame, some.histories, mode=mode)
     rows = np.concatenate([ended, goes_on])
