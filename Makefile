@@ -28,18 +28,20 @@ test: .venv/.ready-dev ## Run all tests, with a TimescaleDB and a Mosquitto of t
 	@$(FORECARE) runtime install
 	@$(RUN) pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadgroup)
 
-check: .venv/.ready-dev ## Format, lint, types, import contracts, vendored assets, generated pages
+check: .venv/.ready-dev ## Format, lint, types, import contracts, vendored assets, generated pages and catalogues
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@.venv/bin/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@.venv/bin/python tools/vendor_assets.py --check
 	@.venv/bin/python tools/make_docs.py --check
+	@.venv/bin/python tools/make_catalogues.py --check
 
 fix: .venv/.ready-dev ## Format the code, mend what the linter can mend, write generated pages
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 	@.venv/bin/python tools/make_docs.py
+	@.venv/bin/python tools/make_catalogues.py
 
 browser: .venv/.ready-dev ## Look at every page with a real browser (needs Debian's chromium)
 	@$(RUN) pytest -m browser tests/browser $(ARGS)

@@ -1,62 +1,136 @@
 """Says what was seen: the only place where deviations become sentences. Pure.
 
-Every sentence keeps its key and values, so that it can be said in another language.
+Every sentence keeps its key and values; `tell` says it in any language there is a voice for.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from anomaly.records import Evidence, MetricEvidence, Sentence
+from anomaly.wording.message import Message, Value, Voice, voice_of
 from core.units import EPOCH
 
-_TEMPLATES = {
-    "above": "{title} is {observed}{unit}, {deviation} above what is normal under these conditions{since}.",
-    "below": "{title} is {observed}{unit}, {deviation} below what is normal under these conditions{since}.",
-    "since": "; it has been so since {day}",
-    "rising": "; it has been moving away since {day}",
-    "reported_fault": "The device reports fault {code}: {mode}.",
-    "sensor": "The sensor of {title} is suspected: no other metric bears out what it shows.",
-    "stuck": "The sensor of {title} does not move any more.",
-    "missing": "The sensor of {title} delivers no values.",
-    "range": "The sensor of {title} shows values that it cannot have.",
-    "spikes": "The sensor of {title} jumps for single values and back.",
-    "unit": "The sensor of {title} seems to have changed its unit: it shows {conversion} instead of x.",
-    "outside": "{title} is outside what was seen while learning, so the normal range is uncertain.",
-    "learning": "The device is still being watched to learn what is normal for it, until {day}.",
-    "learning_anew": "The {component} was serviced; what is normal with it is being learned anew, until {day}.",
-    "no_data": "The device has not run lately, so nothing new is known about its wear.",
-    "serviced": "The {component} was serviced on {day}; wear counts from then on.",
-    "held": "A technician found no fault on {day}; only what gets worse than then is reported.",
-    "learned": "Of parts that looked like this, about {percent} % failed within {days} days; learned from {failures} failures.",
-    "similar": "Of {cases} earlier {noun} that looked like this, {outcomes}.",
-    "similar_failed": "{failed} failed {within}",
-    "similar_worn": "{worn} {were} found worn on a visit",
-    "similar_nothing": "{nothing} came to nothing",
-    "after": "after {first} {unit}",
-    "between": "within {first} to {last} days",
-    "record": "Of {cases} earlier {noun} of {low} to {high} % within 30 days, {right} came true.",
-    "all_normal": "All metrics are as expected.",
+MESSAGES = {
+    "above": Message(
+        "{title} is {observed}{unit}, {deviation} above what is normal under these conditions{since}.",
+        numbers=("observed", "deviation"),
+    ),
+    "below": Message(
+        "{title} is {observed}{unit}, {deviation} below what is normal under these conditions{since}.",
+        numbers=("observed", "deviation"),
+    ),
+    "rising": Message("; it has been moving away since {day}", days=("day",)),
+    "reported_fault": Message("The device reports fault {code}: {mode}."),
+    "sensor": Message(
+        "The sensor of {title} is suspected: no other metric bears out what it shows."
+    ),
+    "stuck": Message("The sensor of {title} does not move any more."),
+    "missing": Message("The sensor of {title} delivers no values."),
+    "range": Message("The sensor of {title} shows values that it cannot have."),
+    "spikes": Message("The sensor of {title} jumps for single values and back."),
+    "unit": Message(
+        "The sensor of {title} seems to have changed its unit: it shows {conversion} instead of x."
+    ),
+    "outside": Message(
+        "{title} is outside what was seen while learning, so the normal range is uncertain."
+    ),
+    "learning": Message(
+        "The device is still being watched to learn what is normal for it, until {day}.",
+        days=("day",),
+    ),
+    "learning_anew": Message(
+        "The {component} was serviced; what is normal with it is being learned anew, until {day}.",
+        days=("day",),
+    ),
+    "no_data": Message("The device has not run lately, so nothing new is known about its wear."),
+    "serviced": Message(
+        "The {component} was serviced on {day}; wear counts from then on.", days=("day",)
+    ),
+    "held": Message(
+        "A technician found no fault on {day}; only what gets worse than then is reported.",
+        days=("day",),
+    ),
+    "learned": Message(
+        "Of parts that looked like this, about {percent} % failed within {days} days; learned from {failures} failure.",
+        "Of parts that looked like this, about {percent} % failed within {days} days; learned from {failures} failures.",
+        by="failures",
+    ),
+    "similar": Message(
+        "Of {cases} earlier case that looked like this, {outcomes}.",
+        "Of {cases} earlier cases that looked like this, {outcomes}.",
+        by="cases",
+    ),
+    "similar_failed": Message("{failed} failed {within}", "{failed} failed {within}", by="failed"),
+    "similar_worn": Message(
+        "{worn} was found worn on a visit", "{worn} were found worn on a visit", by="worn"
+    ),
+    "similar_nothing": Message(
+        "{nothing} came to nothing", "{nothing} came to nothing", by="nothing"
+    ),
+    "after": Message("after {first} day", "after {first} days", by="first"),
+    "between": Message("within {first} to {last} days"),
+    "record": Message(
+        "Of {cases} earlier forecast of {low} to {high} % within 30 days, {right} came true.",
+        "Of {cases} earlier forecasts of {low} to {high} % within 30 days, {right} came true.",
+        by="cases",
+    ),
+    "all_normal": Message("All metrics are as expected."),
 }
+_PARTS = {"similar_failed": "failed", "similar_worn": "worn", "similar_nothing": "nothing"}
+"""Of what became of earlier cases: each is said where its number is not 0."""
 
 
-def sentence(key: str, **values: str | float | None) -> Sentence:
+def tell(key: str, values: Mapping[str, Value], voice: Voice) -> str:
+    """Say one sentence in the language of a voice.
+
+    Raises
+    ------
+    KeyError
+        If there is no such sentence, or a value is missing.
+    """
+    said = dict(values)
+    if key in ("above", "below"):
+        since = values["since_at"]
+        said["since"] = _say(voice, "rising", {"day": since}) if since else ""
+    elif key == "similar":
+        said["outcomes"] = ", ".join(_outcomes(values, voice))
+    return _say(voice, key, said)
+
+
+def _outcomes(values: Mapping[str, Value], voice: Voice) -> list[str]:
+    first, last = values["first_days"], values["last_days"]
+    found = []
+    for key, name in _PARTS.items():
+        if not values[name]:
+            continue
+        said: dict[str, Value] = {name: values[name]}
+        if key == "similar_failed":
+            span = {"first": first, "last": last}
+            said["within"] = _say(voice, "after" if first == last else "between", span)
+        found.append(_say(voice, key, said))
+    return found
+
+
+def _say(voice: Voice, key: str, values: Mapping[str, Value]) -> str:
+    return voice.say(f"evidence.{key}", MESSAGES[key], values)
+
+
+def sentence(key: str, **values: Value) -> Sentence:
     """Say one sentence in English and keep how it was made."""
-    return Sentence(key=key, values=dict(values), text=_TEMPLATES[key].format(**values))
+    return Sentence(key=key, values=dict(values), text=tell(key, values, voice_of("en")))
 
 
 def metric_sentence(metric: MetricEvidence) -> Sentence:
     """Say how far a metric is from normal: "Fan vibration is 2.1 mm/s, 0.9 above …"."""
     observed, expected = metric.observed or 0.0, metric.expected or 0.0
     deviation = observed - expected
-    since = ""
-    if metric.since:
-        since = _TEMPLATES["rising"].format(day=day_of(metric.since))
     return sentence(
         "above" if deviation >= 0 else "below",
         title=metric.title,
         observed=_number(observed, deviation),
         unit=f" {metric.unit}" if metric.unit else "",
         deviation=_number(abs(deviation), deviation),
-        since=since,
+        since_at=metric.since,
     )
 
 
@@ -73,46 +147,22 @@ def similar_sentence(  # noqa: PLR0913 - what became of them, named
     first, last = (
         max(1, round(days)) if days is not None else None for days in (first_days, last_days)
     )
-    within = "after" if first == last else "between"
-    outcomes = [
-        _TEMPLATES[key].format(**values)
-        for key, number, values in (
-            (
-                "similar_failed",
-                failed,
-                {
-                    "failed": failed,
-                    "within": _TEMPLATES[within].format(
-                        first=first, last=last, unit="day" if first == 1 else "days"
-                    ),
-                },
-            ),
-            ("similar_worn", worn, {"worn": worn, "were": "was" if worn == 1 else "were"}),
-            ("similar_nothing", nothing, {"nothing": nothing}),
-        )
-        if number
-    ]
-    values = {
-        "cases": cases, "failed": failed, "first_days": first, "last_days": last, "worn": worn,
-        "nothing": nothing,
-    }  # fmt: skip
-    noun = "case" if cases == 1 else "cases"
-    text = _TEMPLATES["similar"].format(cases=cases, noun=noun, outcomes=", ".join(outcomes))
-    return Sentence(key="similar", values=dict(values), text=text)
+    return sentence(
+        "similar",
+        cases=cases,
+        failed=failed,
+        first_days=first,
+        last_days=last,
+        worn=worn,
+        nothing=nothing,
+    )
 
 
 def record_sentence(*, low: float, high: float, cases: int, right: int) -> Sentence:
     """Say how often such forecasts came true."""
-    noun = "forecast" if cases == 1 else "forecasts"
     return sentence(
-        "record", cases=cases, noun=noun, low=round(100 * low), high=round(100 * high), right=right
+        "record", cases=cases, low=round(100 * low), high=round(100 * high), right=right
     )
-
-
-def day_of(text: str) -> str:
-    """Write an instant as a day: "12 Nov"; with the time of day when it is a matter of minutes."""
-    at = datetime.fromisoformat(text)
-    return f"{at.day} {at:%b}"
 
 
 def iso(at_us: int) -> str:

@@ -119,12 +119,12 @@ def mode_evidence(yard: Yardstick, state: DeviceState, mode: FailureMode) -> Evi
         sentences.append(words.sentence("reported_fault", code=state.fault_code, mode=mode.title))
     if state.phase == "learning":
         if own.reported_us is None:
-            day = words.day_of(words.iso(state.learn_until_us))
-            sentences.append(words.sentence("learning", day=day))
+            until_day = words.iso(state.learn_until_us)
+            sentences.append(words.sentence("learning", day=until_day))
         return Evidence(sentences=tuple(sentences))
     until = learns_until(yard, state, mode)
     if until is not None:
-        day = words.day_of(words.iso(until))
+        day = words.iso(until)
         sentences.append(words.sentence("learning_anew", component=mode.component, day=day))
         return Evidence(sentences=tuple(sentences), caveats=_state_caveats(yard, state, mode))
     if not own.is_raised and own.reported_us is None and own.since_us is None:
@@ -189,10 +189,10 @@ def _caveats(
             title = yard.layout.product.metric(name).title
             caveats.append(words.sentence("outside", title=title))
     if serviced_us is not None:
-        day = words.day_of(words.iso(serviced_us))
+        day = words.iso(serviced_us)
         caveats.append(words.sentence("serviced", component=mode.component, day=day))
     if held_us is not None:
-        caveats.append(words.sentence("held", day=words.day_of(words.iso(held_us))))
+        caveats.append(words.sentence("held", day=words.iso(held_us)))
     return tuple(caveats)
 
 

@@ -10,6 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import assets, pages, rest
 from api.auth import Context, assert_policies
 from api.errors import add_error_handlers
+from api.language import Language
 from api.passwords import Passwords, Throttle
 from api.shield import Shield
 from api.watch import DatabaseWatch
@@ -57,6 +58,7 @@ def make_app(settings: Settings, *, clock: Clock = wall_now) -> FastAPI:
     assert_policies(all_routes())
     add_error_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=5)
+    app.add_middleware(Language)
     app.add_middleware(Shield, origin=settings.base_url)
     return app
 

@@ -15,6 +15,17 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """What is said about devices, and of what it was made."""
+
+    key: str
+    values: Json
+    text: str
+    """In the language of whoever asks (`Accept-Language`), as far as it is translated."""
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     stored_through: datetime | None
     scored_through: datetime | None
@@ -228,7 +239,7 @@ class EmergingIssue:
     looked_through: datetime
     shared_with: list[Json]
     """Other groups with many of the same devices, and which of the two explains the other."""
-    sentences: list[str]
+    sentences: list[Sentence]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +267,7 @@ class Rule:
     budget_per_device_year: float
     evidence: float
     """How much likelier the count is under an overdraft than at the budget; 20 demotes."""
-    sentences: list[str]
+    sentences: list[Sentence]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +286,7 @@ class Drift:
     """Population stability index; for calibration, failures that came over those that were forecast."""
     figures: Json
     looked_through: datetime
-    sentences: list[str]
+    sentences: list[Sentence]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

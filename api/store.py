@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from psycopg import sql
 from psycopg.rows import class_row
 
-from api import records
+from api import records, told
 from api.accounts import Person
 from api.auth import not_found
 from core.pool import Connection
@@ -391,14 +391,15 @@ def _all(
     connection: Connection, query: str, parameters: Mapping[str, object], kind: type[Row]
 ) -> list[Row]:
     with connection.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_queries[query], parameters).fetchall()
+        return [told.row(row) for row in cursor.execute(_queries[query], parameters)]
 
 
 def _one(
     connection: Connection, query: str, parameters: Mapping[str, object], kind: type[Row]
 ) -> Row | None:
     with connection.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_queries[query], parameters).fetchone()
+        row = cursor.execute(_queries[query], parameters).fetchone()
+        return None if row is None else told.row(row)
 
 
 def _sure(row: Row | None) -> Row:

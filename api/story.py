@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anomaly.wording.service import LANGUAGES
 from api import words
 from api.records import HistoryEntry, Json
+from api.written import in_language
 from maintenance.reasons import explain
 
 _ACTIONS = {
@@ -79,7 +81,9 @@ def _text(entry: object) -> str:
         return entry
     if isinstance(entry, Mapping):
         text = entry.get("text") or entry.get("sentence")
-        return text if isinstance(text, str) else ""
+        if not isinstance(text, str):
+            return ""
+        return in_language(text, str(entry.get("language") or LANGUAGES[0]))
     return ""
 
 

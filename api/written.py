@@ -9,6 +9,8 @@ from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_currency, format_decimal
 from markupsafe import Markup
 
+from api.records import Sentence
+
 LOCALE = "en_GB"
 _THIN_SPACE = "\u2009"
 
@@ -133,6 +135,18 @@ def pairs(document: Mapping[str, object], titles: Mapping[str, str] | None = Non
 def sentence(text: str) -> str:
     """Begin with a capital letter and leave the rest, where names and units are, as it is."""
     return text[:1].upper() + text[1:]
+
+
+def in_language(text: str, language: str) -> str:
+    """Mark a text that is not in the language of its page, for those who have it read aloud."""
+    if LOCALE.startswith(language):
+        return text
+    return Markup('<span lang="{}">{}</span>').format(language, text)
+
+
+def said(sentence: Sentence) -> str:
+    """Write what is said about devices."""
+    return in_language(sentence.text, sentence.language)
 
 
 def code_spans(text: str) -> Markup:

@@ -1,19 +1,49 @@
 """Says how a rule stands: the only place where its count becomes sentences. Pure.
 
-Every sentence keeps its key and values, so that it can be said in another language.
+Every sentence keeps its key and values; `tell` says it in any language there is a voice for.
 """
+
+from collections.abc import Mapping
 
 from anomaly.fleet.words import number
 from anomaly.records import Sentence
 from anomaly.rules.count import Tally
+from anomaly.wording.message import Message, Value, Voice, voice_of
 
-_TEMPLATES = {
-    "demoted": "{mode}: {false} of {judged} warnings were wrong in {years} device-years, {allowed} were to be expected.",
-    "inspects": "It opens no tickets any more; whoever comes to the device next looks at the part.",
-    "counted": "{mode}: {false} of {judged} warnings were wrong in {years} device-years; {allowed} would be within the budget.",
-    "waiting": "About {waiting} more nobody can say yet.",
-    "reinstated": "Opens tickets again: {reason}. Counting begins anew.",
+MESSAGES = {
+    "demoted": Message(
+        "{mode}: {false} of {judged} warning was wrong in {years} device-years, {allowed} were to be expected.",
+        "{mode}: {false} of {judged} warnings were wrong in {years} device-years, {allowed} were to be expected.",
+        by="judged",
+        numbers=("years", "allowed"),
+    ),
+    "inspects": Message(
+        "It opens no tickets any more; whoever comes to the device next looks at the part."
+    ),
+    "counted": Message(
+        "{mode}: {false} of {judged} warning was wrong in {years} device-years; {allowed} would be within the budget.",
+        "{mode}: {false} of {judged} warnings were wrong in {years} device-years; {allowed} would be within the budget.",
+        by="judged",
+        numbers=("years", "allowed"),
+    ),
+    "waiting": Message(
+        "About {waiting} more nobody can say yet.",
+        "About {waiting} more nobody can say yet.",
+        by="waiting",
+    ),
+    "reinstated": Message("Opens tickets again: {reason}. Counting begins anew."),
 }
+
+
+def tell(key: str, values: Mapping[str, Value], voice: Voice) -> str:
+    """Say one sentence in the language of a voice.
+
+    Raises
+    ------
+    KeyError
+        If there is no such sentence, or a value is missing.
+    """
+    return voice.say(f"rules.{key}", MESSAGES[key], values)
 
 
 def say_standing(
@@ -49,5 +79,5 @@ def say_reinstated(reason: str) -> Sentence:
     return _sentence("reinstated", reason=reason)
 
 
-def _sentence(key: str, **values: str | float | None) -> Sentence:
-    return Sentence(key=key, values=dict(values), text=_TEMPLATES[key].format(**values))
+def _sentence(key: str, **values: Value) -> Sentence:
+    return Sentence(key=key, values=dict(values), text=tell(key, values, voice_of("en")))

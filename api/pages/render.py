@@ -70,6 +70,7 @@ def _environment() -> Environment:
         json_text=written.json_text,
         pairs=written.pairs,
         sentence=written.sentence,
+        said=written.said,
         code_spans=written.code_spans,
     )
     return environment

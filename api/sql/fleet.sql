@@ -96,8 +96,7 @@ select i.id, p.name as product, p.title as product_title, i.failure_mode,
         where mode ->> 'name' = i.failure_mode), i.failure_mode) as failure_mode_title,
     i.trait, i.value, i.state, i.reason, i.state_since, i.flagged_at, i.devices, i.well, i.failures, i.expected,
     i.signs, i.expected_signs, i.ratio, i.ratio_low, i.ratio_high, i.since, i.looked_through, i.shared_with,
-    array(select said ->> 'text' from jsonb_array_elements(i.sentences) with ordinality as s (said, place)
-        order by place) as sentences
+    i.sentences
 from anomaly.emerging_issue i
 join gateway.product p on p.id = i.product_id
 where i.state = any(%(states)s) and (%(product)s::text is null or p.name = %(product)s)

@@ -5,8 +5,7 @@ select p.name as product, p.title as product_title, r.failure_mode,
         where mode ->> 'name' = r.failure_mode), r.failure_mode) as failure_mode_title,
     r.standing, r.since, r.model_id, r.counted_from, r.counted_through, r.right_alarms, r.false_alarms,
     r.unknown_alarms, r.waiting_alarms, r.device_years, r.budget_per_device_year, r.evidence,
-    array(select said ->> 'text' from jsonb_array_elements(r.sentences) with ordinality as s (said, place)
-        order by place) as sentences
+    r.sentences
 from anomaly.rule_standing r
 join gateway.product p on p.id = r.product_id
 where (%(product)s::text is null or p.name = %(product)s)
@@ -30,8 +29,7 @@ select p.name as product, p.title as product_title, x.kind, x.name,
             else 'metrics' end) as m (part)
         where part ->> 'name' = x.name), x.name) as title,
     x.state, x.since, x.figure, x.figures, x.looked_through,
-    array(select said ->> 'text' from jsonb_array_elements(x.sentences) with ordinality as s (said, place)
-        order by place) as sentences
+    x.sentences
 from anomaly.drift x
 join gateway.product p on p.id = x.product_id
 where (%(product)s::text is null or p.name = %(product)s) and x.state = any(%(states)s)

@@ -80,10 +80,12 @@ def opened(
     *,
     width: int = 390,
     scheme: str = "light",
+    locale: str = "en-GB",
     **more: bool,
 ) -> Iterator[Page]:
     context = chromium.new_context(
         base_url=site.url,
+        locale=locale,
         viewport={"width": width, "height": 844},
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
@@ -171,6 +173,27 @@ def test_a_part_whose_rule_is_demoted_is_looked_at_on_the_next_visit(
             expect(said).to_contain_text("Looked at on the next visit")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), SIZES)
+@pytest.mark.parametrize(
+    ("email", "path"),
+    [
+        ("maker@example.org", "/fleet"),
+        ("owner0@example.org", "/devices/hp-0000"),
+        ("tech0@example.org", "/work/2"),
+        ("", "LINK 0:fan_bearing"),
+    ],
+)
+def test_sentences_about_devices_come_in_the_language_of_the_browser(
+    chromium: Browser, shown: Site, email: str, path: str, width: int, scheme: str
+) -> None:
+    with opened(chromium, shown, email, width=width, scheme=scheme, locale="de-DE") as page:
+        page.goto(address(shown, path))
+
+        assert page.locator("[lang=de]").count() > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(page) == []
 
 
 def test_a_chart_is_read_with_the_keyboard(chromium: Browser, shown: Site) -> None:

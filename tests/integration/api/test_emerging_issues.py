@@ -10,7 +10,7 @@ def test_issues_are_listed_with_what_is_at_stake_and_in_words(shown: Site) -> No
 
     assert (flagged["state"], flagged["trait"], flagged["value"]) == ("flagged", "lot", "2025-W19")
     assert (flagged["failures"], flagged["devices"], flagged["well"]) == (9, 40, 31)
-    assert flagged["sentences"][0] == (
+    assert flagged["sentences"][0]["text"] == (
         "Lot 2025-W19: 9 of 40 devices failed (fan bearing wear), 1.1 expected at this age;"
         " since 15 October."
     )

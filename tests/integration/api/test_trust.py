@@ -17,7 +17,9 @@ def test_rules_are_listed_with_their_count(shown: Site) -> None:
     )
     assert (demoted["false_alarms"], demoted["right_alarms"]) == (14, 2)
     assert demoted["evidence"] > 20
-    assert demoted["sentences"][0] == (
+    assert demoted["sentences"][0]["key"] == "demoted"
+    assert demoted["sentences"][0]["values"]["false"] == 14
+    assert demoted["sentences"][0]["text"] == (
         "Fan bearing wear: 14 of 16 warnings were wrong in 18.0 device-years, 2.7 were to be expected."
     )
     assert (full["failure_mode"], full["standing"]) == ("refrigerant_leak", "full")
@@ -43,7 +45,9 @@ def test_drift_is_listed_with_its_figures_what_has_drifted_first(shown: Site) ->
         ("metric", "steady"),
     ]
     assert items[0]["title"] == "Fan bearing wear"
-    assert items[0]["sentences"][1] == "The forecasts expect too few failures, beyond chance."
+    assert (
+        items[0]["sentences"][1]["text"] == "The forecasts expect too few failures, beyond chance."
+    )
     assert [item["name"] for item in steady] == ["power_w"]
     assert maker.get(path, params={"state": "odd"}).status_code == 422
     assert shown.program("owner0@example.org").get(path).status_code == 403

@@ -68,4 +68,4 @@ def test_how_often_such_forecasts_came_true_is_told_with_numbers():
     said = words.record_sentence(low=0.7, high=0.9, cases=12, right=10)
 
     assert said.text == "Of 12 earlier forecasts of 70 to 90 % within 30 days, 10 came true."
-    assert said.values == {"cases": 12, "noun": "forecasts", "low": 70, "high": 90, "right": 10}
+    assert said.values == {"cases": 12, "low": 70, "high": 90, "right": 10}
