@@ -37,6 +37,7 @@ from anomaly.learn.outlook import HORIZONS_HOURS, curve_through
 from anomaly.learn.remaining import Slice, learn_life
 from anomaly.learn.shared import Instants, Said, Told, ToldMode, fit_shared, folds, recurs
 from anomaly.learn.stack import mixture
+from anomaly.learn.trend import Trend
 from anomaly.records import FloatArray, IntArray
 
 BLOCKS = 12
@@ -313,7 +314,10 @@ class _Job:
         )  # fmt: skip
         if learned is None:
             return model
-        return msgspec.structs.replace(model, life=learned[0], life_share=learned[1])
+        told, share = learned
+        if isinstance(told, Trend):
+            return msgspec.structs.replace(model, trend=told, life_share=share)
+        return msgspec.structs.replace(model, life=told, life_share=share)
 
     def _own(self) -> _Own:
         """Learn the mode by itself; forecast both slices by hazards that left the device out."""

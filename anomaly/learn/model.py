@@ -16,6 +16,7 @@ from anomaly.learn.hazard import Hazard
 from anomaly.learn.life import Life
 from anomaly.learn.recurring import Recurring
 from anomaly.learn.shared import Shared
+from anomaly.learn.trend import Trend
 from anomaly.records import FloatArray, IntArray
 
 
@@ -58,6 +59,8 @@ class ModeModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """How much of it is in what is said, from 0 to 1, as devices left out decided."""
     life: Life | None = None
     """Remaining life, where it is told better than by the hazard alone."""
+    trend: Trend | None = None
+    """The same from the part's own path of wear, where that does better than what lives that ended teach."""
     life_share: float = 0.0
     """How much of its shape is in the quantiles of remaining life, from 0 to 1."""
 

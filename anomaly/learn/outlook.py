@@ -16,6 +16,7 @@ import numpy as np
 from anomaly.learn.conformal import SHARES, Errors
 from anomaly.learn.life import Life
 from anomaly.learn.model import ModeModel
+from anomaly.learn.trend import Trend
 from anomaly.records import LIFE_SHARES, FloatArray
 
 HORIZONS_HOURS = (24.0, 168.0, 720.0)
@@ -46,8 +47,9 @@ def outlook_rows(
         chance within it is at least the quantile's share.
     """
     failed = np.maximum.accumulate(1 - model.survival(x, LIFE_HOURS.tolist()), axis=1)
-    if model.life is not None and life_hours is not None:
-        failed = shaped_by_life(failed, model.life, life_hours, share=model.life_share)
+    told = model.life or model.trend
+    if told is not None and life_hours is not None:
+        failed = shaped_by_life(failed, told, life_hours, share=model.life_share)
     return failed[:, np.searchsorted(LIFE_HOURS, HORIZONS_HOURS)], quantiles_of(failed)
 
 
@@ -71,13 +73,18 @@ def curve_through(chance: FloatArray, horizons_hours: Sequence[float]) -> FloatA
 
 
 def shaped_by_life(
-    failed: FloatArray, life: Life, life_hours: FloatArray, *, share: float
+    failed: FloatArray, told: Life | Trend, life_hours: FloatArray, *, share: float
 ) -> FloatArray:
-    """Give a hazard's curve the shape of the remaining life that lives which ended have taught; (rows, hours)."""
-    if share <= 0:
+    """Give a hazard's curve the shape of the remaining life that lives which ended have taught; (rows, hours).
+
+    Where nothing is said of a row (NaN), or its end is not in sight, the curve stays.
+    """
+    if share <= 0 or told.errors is None:
         return failed
-    knots = [*HORIZONS_HOURS, max(life.cap_hours, HORIZONS_HOURS[-1])]
-    return shaped(failed, life_by(life.errors, life_hours), knots=knots, share=share)
+    knots = [*HORIZONS_HOURS, max(told.cap_hours, HORIZONS_HOURS[-1])]
+    is_known = np.isfinite(life_hours)
+    by_life = life_by(told.errors, np.where(is_known, life_hours, 0.0))
+    return np.where(is_known[:, None], shaped(failed, by_life, knots=knots, share=share), failed)
 
 
 def life_by(errors: Errors, life_hours: FloatArray) -> FloatArray:

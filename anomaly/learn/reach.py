@@ -12,10 +12,18 @@ import numpy as np
 from anomaly.learn.frame import FrameSpec
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
+from anomaly.learn.model import ModeModel
+from anomaly.learn.trend import ROWS_MAX
 from anomaly.learn.wear import Wear, has_begun_before
 
 
-def windows_needed(catalog: Catalog, spec: FrameSpec) -> int:
+def windows_needed(catalog: Catalog, model: ModeModel) -> int:
+    """Newest windows at an instant that a model needs, beside those of early life."""
+    path = 0 if model.trend is None else -(-ROWS_MAX * catalog.every_us // catalog.window_us)
+    return path + windows_of(catalog, model.spec)
+
+
+def windows_of(catalog: Catalog, spec: FrameSpec) -> int:
     """Newest windows at an instant that features of a spec need, beside those of early life."""
     reaches = [g.reach(catalog) for g in spec.groups if isinstance(g, Metrics | Wear)]
     return max(reaches, default=0)
@@ -37,7 +45,7 @@ def recent(catalog: Catalog, history: History, *, from_us: int, windows: int) ->
     from_us : int
         The first of the instants.
     windows : int
-        As `windows_needed` has them.
+        As `windows_of` has them.
     """
     first = int(np.searchsorted(history.at_us, from_us, side="right")) - windows
     early = int(

@@ -17,16 +17,26 @@ from anomaly.learn.life import GROUPS, JUDGED_MAX, LeftOut, Life, Memory, fit_an
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.learn.outlook import quantiles_of, shaped_by_life
 from anomaly.learn.stack import is_surely_positive
+from anomaly.learn.trend import (
+    Trend,
+    fit_trend,
+    health_of,
+    rmse_by_device,
+    rows_tried,
+    trend_hours,
+)
 from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """How much of its shape is in what is said, tried."""
-SURE = 1.0
-"""Standard errors, over devices, by which it must do better than the hazard alone; as in `anomaly.learn.stack`."""
+SURE = 1.64
+"""Standard errors, over devices, by which it must do better than the hazard alone: chance does so in one of twenty."""
 LIVES_MIN = 10
-"""Devices whose part failed below which the hazard's quantiles stand: a hazard is not learned from fewer failures either."""
+"""Devices whose part failed below which nothing but a part's own path of wear is tried."""
 ROWS_MAX = 8_000
 """Rows that it is learned from, and judged on, evenly along every device."""
+TREND_ROWS_MAX = 2_000
+"""The same for a path of wear, which takes some milliseconds a row."""
 WATCHED = 0.8
 """Share of the time that judges up to which lives are told apart there: few rows are watched for longer."""
 
@@ -213,7 +223,7 @@ def learn_life(  # noqa: PLR0913 - what to learn from and what it must beat, nam
     failed: Callable[[IntArray], FloatArray],
     group: IntArray,
     seeds: Sequence[int],
-) -> tuple[Life, float] | None:
+) -> tuple[Life | Trend, float] | None:
     """Learn remaining life, and how much of it speaks: nothing unless devices left out say that it is surely better.
 
     Parameters
@@ -228,53 +238,105 @@ def learn_life(  # noqa: PLR0913 - what to learn from and what it must beat, nam
 
     Returns
     -------
-    tuple of Life, float or None
+    tuple of Life or Trend, float or None
         With its share.
     """
-    if len(np.unique(group[train.frame.device[train.outcome.has_failed]])) < LIVES_MIN:
+    devices = len(np.unique(group[train.frame.device[train.outcome.has_failed]]))
+    if devices < LIVES_MIN:
+        told: Life | Trend = fit_trend(
+            path_frame(catalog, train.frame, train.histories, mode=mode), train.outcome, mode=mode
+        )
+        left_out = None
+    else:
+        told, left_out = choose_way(catalog, spec, train, mode=mode, seeds=seeds, rows_max=ROWS_MAX)
+    if told.errors is None:
         return None
-    fitted = fit_mode_life(catalog, spec, train, mode=mode, seeds=seeds, rows_max=ROWS_MAX)
-    if fitted is None:
-        return None
-    life, left_out = fitted
-    rows, hours = _judged(catalog, life, left_out, train, mode=mode)
+    rows, hours = _judged(catalog, told, left_out, train, mode=mode)
     share = _choose_share(
-        life, failed(rows), hours, train.outcome.take(rows), group[train.frame.device[rows]]
+        told, failed(rows), hours, train.outcome.take(rows), group[train.frame.device[rows]]
     )
-    return (life, share) if share > 0 else None
+    return (told, share) if share > 0 else None
+
+
+def choose_way(  # noqa: PLR0913 - as in `fit_mode_life`
+    catalog: Catalog,
+    spec: FrameSpec,
+    known: Slice,
+    *,
+    mode: str,
+    seeds: Sequence[int],
+    horizon_hours: float = np.inf,
+    rows_max: int = JUDGED_MAX,
+) -> tuple[Life | Trend, LeftOut | None]:
+    """Learn remaining life from the lives that ended, or go on by each part's own path of wear: what did better on them.
+
+    Both are judged on the later half of lives, what was learned by estimates for devices left out. The path stands where
+    there are too few lives to learn from. Parameters as in `fit_mode_life`.
+    """
+    paths = path_frame(catalog, known.frame, known.histories, mode=mode)
+    trend = fit_trend(paths, known.outcome, mode=mode)
+    fitted = fit_mode_life(
+        catalog, spec, known, mode=mode, seeds=seeds, horizon_hours=horizon_hours,
+        rows_max=rows_max,
+    )  # fmt: skip
+    if fitted is None:
+        return trend, None
+    life, left_out = fitted
+    both = np.isin(left_out.rows, rows_tried(paths, known.outcome))
+    rows = left_out.rows[both]
+    if not len(rows):
+        return life, left_out
+    error = rmse_by_device(left_out.life_hours[both], known.outcome.hours[rows], paths.device[rows])
+    return (life, left_out) if error <= trend.rmse_hours else (trend, None)
+
+
+def path_frame(catalog: Catalog, frame: Frame, histories: Sequence[History], *, mode: str) -> Frame:
+    """What a path of wear is read from: the age and the health of each part, every part by itself."""
+    names = [name for name in frame.names if name in ("age_hours", health_of(mode))]
+    own = f"{catalog.product.failure_mode(mode).component}_age_hours"
+    found = life_frame(
+        catalog, frame, mode=mode, names=[*names, own] if own in frame.names else names
+    )
+    return replace(found, device=parts_of(catalog, frame, histories, mode=mode))
 
 
 def _judged(
-    catalog: Catalog, life: Life, left_out: LeftOut, train: Slice, *, mode: str
+    catalog: Catalog, told: Life | Trend, left_out: LeftOut | None, train: Slice, *, mode: str
 ) -> tuple[IntArray, FloatArray]:
     """Rows of lives that ended, with what was said without them, and of lives that go on, from which nothing was learned.
 
-    Of both one in as many: of those that ended only some were looked at.
+    Of both one in as many: of those that ended only some may have been looked at.
     """
-    taken = max(1, round(train.outcome.has_failed.sum() / len(left_out.rows)))
+    has_failed = train.outcome.has_failed
+    if isinstance(told, Trend) or left_out is None:
+        paths = path_frame(catalog, train.frame, train.histories, mode=mode)
+        rows = np.arange(len(paths))[:: max(1, -(-len(paths) // TREND_ROWS_MAX))]
+        assert isinstance(told, Trend)
+        return rows, trend_hours(paths, rows, mode=mode, path=told.path)
+    taken = max(1, round(has_failed.sum() / len(left_out.rows)))
     every = max(1, -(-len(train.frame) // (taken * ROWS_MAX)))
     ended = left_out.rows[::every]
-    goes_on = np.flatnonzero(~train.outcome.has_failed)[:: taken * every]
+    goes_on = np.flatnonzero(~has_failed)[:: taken * every]
     some = train.take(goes_on)
-    said = life_hours(catalog, life, some.frame, some.histories, mode=mode)
+    said = life_hours(catalog, told, some.frame, some.histories, mode=mode)
     rows = np.concatenate([ended, goes_on])
     order = np.argsort(rows)
     return rows[order], np.concatenate([left_out.life_hours[::every], said])[order]
 
 
 def _choose_share(
-    life: Life, failed: FloatArray, hours: FloatArray, outcome: Outcome, groups: IntArray
+    told: Life | Trend, failed: FloatArray, hours: FloatArray, outcome: Outcome, groups: IntArray
 ) -> float:
     """How much of the lives' shape does best; 0 unless it is surely better than none."""
     until = WATCHED * float(outcome.hours.max())
     losses = []
     for share in (0.0, *SHARES):
-        said = quantiles_of(shaped_by_life(failed, life, hours, share=share))
+        said = quantiles_of(shaped_by_life(failed, told, hours, share=share))
         found = life_losses(
             outcome.hours, outcome.has_failed, said, shares=LIFE_SHARES, until_hours=until
         )
         losses.append(found.weight * found.loss)
     best = int(np.argmin([own.sum() for own in losses]))
-    if best == 0 or not is_surely_positive(losses[0] - losses[best], groups):
+    if best == 0 or not is_surely_positive(losses[0] - losses[best], groups, sure=SURE):
         return 0.0
     return SHARES[best - 1]

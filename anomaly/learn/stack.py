@@ -81,9 +81,10 @@ def _likeliest(likely: FloatArray, weight: FloatArray) -> FloatArray:
     return np.asarray(shares / shares.sum())
 
 
-def is_surely_positive(gain: FloatArray, groups: IntArray) -> bool:
+def is_surely_positive(gain: FloatArray, groups: IntArray, *, sure: float = SURE) -> bool:
+    """Whether the mean over groups is above 0 by so many standard errors."""
     _, place = np.unique(groups, return_inverse=True)
     own = np.bincount(place, weights=gain)
     if len(own) < 2:
         return False
-    return bool(own.mean() > SURE * own.std(ddof=1) / np.sqrt(len(own)))
+    return bool(own.mean() > sure * own.std(ddof=1) / np.sqrt(len(own)))

@@ -133,7 +133,7 @@ def _read(
     }
     for (device_id, _), memory in memories.items():
         first[device_id] = min(first[device_id], memory.memory.at_us)
-    windows = max(windows_needed(catalog, one.model.spec) for one in kept.values())
+    windows = max(windows_needed(catalog, one.model) for one in kept.values())
     short = sorted(set(first) - lost)
     found = read_recent(connection, catalog, short, Reach(from_us=first, windows=windows))
     histories = dict(zip(short, found, strict=True))

@@ -33,9 +33,16 @@ class LifeTold(msgspec.Struct, frozen=True, kw_only=True):
     """On devices left out, of lives up to the longest that can be told apart."""
     rmse_age_hours: float | None = None
     """The same by nothing but the age."""
+    path: str | None = None
+    """Of the part's own wear, where that is what is told."""
 
     @property
     def words(self) -> str:
+        if self.path is not None and self.rmse_hours is not None:
+            return (
+                f"remaining life by each part's path of wear ({self.path}), on {self.lives} lives"
+                f" {self.rmse_hours / _HOURS_PER_DAY:.3g} days off"
+            )
         if self.rmse_hours is None or self.rmse_age_hours is None:
             return "remaining life by the hazard alone"
         return (
@@ -46,6 +53,11 @@ class LifeTold(msgspec.Struct, frozen=True, kw_only=True):
 
 def life_told(model: ModeModel) -> LifeTold:
     """Sum up what a model has learned of remaining life."""
+    if model.trend is not None:
+        return LifeTold(
+            lives=model.trend.lives, share=model.life_share, rmse_hours=model.trend.rmse_hours,
+            path=model.trend.path,
+        )  # fmt: skip
     if model.life is None:
         return LifeTold()
     return LifeTold(

@@ -14,7 +14,8 @@ from anomaly.learn.frame import Frame, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outlook import outlook_rows
-from anomaly.learn.remaining import PartMemory, life_hours, life_hours_on
+from anomaly.learn.remaining import PartMemory, life_hours, life_hours_on, path_frame
+from anomaly.learn.trend import ROWS_MAX, Trend, trend_hours
 from anomaly.records import FloatArray, IntArray
 
 SIGN = 0.1
@@ -53,6 +54,8 @@ def hours_of(
     whoever spoke then: what is said does not depend on since when a model speaks.
     """
     life = model.life
+    if model.trend is not None:
+        return _by_path(catalog, model, model.trend, histories, frame)
     if life is None:
         return None
     if life.memory_hours <= 0:
@@ -66,6 +69,24 @@ def hours_of(
         own = make_frame(catalog, model.spec, [history], at_us=[at])
         hours = life_hours(catalog, life, own, [history], mode=model.mode)
         found[rows] = hours[np.isin(at, asked)]
+    return found
+
+
+def _by_path(
+    catalog: Catalog, model: ModeModel, trend: Trend, histories: Sequence[History], frame: Frame
+) -> FloatArray:
+    """The same from each part's path of wear: its health at the forecasts before."""
+    found = np.empty(len(frame))
+    for number, history in enumerate(histories):
+        rows = np.flatnonzero(frame.device == number)
+        asked = frame.at_us[rows]
+        every = instants(catalog, history)
+        first, last = np.searchsorted(every, [asked.min(initial=0), asked.max(initial=0)])
+        at = np.union1d(every[max(0, int(first) - ROWS_MAX) : last], asked)
+        own = make_frame(catalog, model.spec, [history], at_us=[at])
+        path = path_frame(catalog, own, [history], mode=model.mode)
+        places = np.flatnonzero(np.isin(at, asked))
+        found[rows] = trend_hours(path, places, mode=model.mode, path=trend.path)
     return found
 
 

@@ -14,8 +14,8 @@ from anomaly.learn.conformal import Errors
 from anomaly.learn.frame import fit_spec, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.life import GROUPS
-from anomaly.learn.remaining import Slice, fit_mode_life, life_hours
-from anomaly.learn.trend import choose_path, trend_life
+from anomaly.learn.remaining import Slice, choose_way, life_hours, path_frame
+from anomaly.learn.trend import Trend, trend_hours
 from anomaly.records import FloatArray, IntArray
 from bench.evaluate.readers.battery import CYCLE_US, END_AH, product, read
 from bench.evaluate.report import Report, common_options, deliver
@@ -95,23 +95,22 @@ def _judge(
     frame = make_frame(catalog, spec, others)
     (mode,) = catalog.modes
     known = Slice.of(catalog, frame, others, mode=mode)
-    fitted = fit_mode_life(catalog, spec, known, mode=mode, seeds=seeds)
-    path, error, errors = choose_path(ended, [_later(catalog, o) for o in ended], place=0)
-    is_learned = fitted is not None and fitted[0].rmse_hours < error
-    if fitted is not None and is_learned:
-        own = make_frame(catalog, spec, [cell])
-        said = life_hours(catalog, fitted[0], own, [cell], mode=mode)[np.isin(own.at_us, at)]
-        errors = fitted[0].errors
+    told, _ = choose_way(catalog, spec, known, mode=mode, seeds=seeds)
+    own = make_frame(catalog, spec, [cell])
+    rows = np.flatnonzero(np.isin(own.at_us, at))
+    if isinstance(told, Trend):
+        path = path_frame(catalog, own, [cell], mode=mode)
+        said = trend_hours(path, rows, mode=mode, path=told.path)
     else:
-        said = trend_life(cell, at, place=0, path=path)
+        said = life_hours(catalog, told, own, [cell], mode=mode)[rows]
     age = at / CYCLE_US
     lives = [o.until_us / CYCLE_US for o in ended]
     return _Judged(
         whole=whole,
         truth=whole - age,
-        quantiles=_band(said, errors),
+        quantiles=_band(said, told.errors),
         by_age=np.maximum(np.mean(lives) - age, 0) if lives else np.full(len(age), np.nan),
-        way="learned from others" if is_learned else path,
+        way=told.path if isinstance(told, Trend) else "learned from others",
     )
 
 

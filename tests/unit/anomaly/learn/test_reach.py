@@ -10,7 +10,7 @@ import pytest
 from anomaly.learn.frame import FrameSpec, fit_spec, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
-from anomaly.learn.reach import recent, windows_needed
+from anomaly.learn.reach import recent, windows_of
 from anomaly.learn.wear import Wear
 from tests.unit.anomaly.learn.test_frame import HOUR, history, product
 
@@ -39,7 +39,7 @@ def spec() -> FrameSpec:
 
 def test_features_of_recent_windows_are_those_of_the_whole_history(spec: FrameSpec) -> None:
     devices = [old(number) for number in range(3)]
-    windows = windows_needed(CATALOG, spec)
+    windows = windows_of(CATALOG, spec)
     at = [device.until_us - HOUR * np.array([60, 31, 7, 0]) for device in devices]
 
     short = [
@@ -59,7 +59,7 @@ def test_fewer_windows_would_not_do(spec: FrameSpec) -> None:
     """The reach is not far too long."""
     device = old(4)
     at = [np.array([device.until_us])]
-    windows = windows_needed(CATALOG, spec)
+    windows = windows_of(CATALOG, spec)
 
     short = recent(CATALOG, device, from_us=device.until_us, windows=windows // 2)
 
@@ -71,7 +71,7 @@ def test_fewer_windows_would_not_do(spec: FrameSpec) -> None:
 def test_a_device_whose_wear_has_been_seen_for_longer_stays_whole(spec: FrameSpec) -> None:
     worn = old(5, shown_from=0.3)
 
-    short = recent(CATALOG, worn, from_us=worn.until_us, windows=windows_needed(CATALOG, spec))
+    short = recent(CATALOG, worn, from_us=worn.until_us, windows=windows_of(CATALOG, spec))
 
     assert short is worn
 
