@@ -23,6 +23,8 @@ HORIZONS_HOURS = (24.0, 168.0, 720.0)
 """A day, a week, a month."""
 LIFE_HOURS: FloatArray = np.union1d(np.geomspace(1.0, 3 * 8766.0, 120), HORIZONS_HOURS)
 """At which the curve is known: to three years, dense where it matters, the horizons among them."""
+ROWS_AT_ONCE = 8_192
+"""Rows whose curves are in memory together."""
 _LEAST = 1e-6
 """Chance below which a stretch is not cut up any further."""
 
@@ -46,11 +48,22 @@ def outlook_rows(
         `LIFE_SHARES` in hours, inf beyond three years, (rows, 5). A quantile is at most a horizon just where the
         chance within it is at least the quantile's share.
     """
+    chance, life = [np.empty((0, len(HORIZONS_HOURS)))], [np.empty((0, len(LIFE_SHARES)))]
+    for first in range(0, len(x), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        failed = failed_by(model, x[part], None if life_hours is None else life_hours[part])
+        chance.append(failed[:, np.searchsorted(LIFE_HOURS, HORIZONS_HOURS)])
+        life.append(quantiles_of(failed))
+    return np.concatenate(chance), np.concatenate(life)
+
+
+def failed_by(model: ModeModel, x: FloatArray, life_hours: FloatArray | None) -> FloatArray:
+    """Chance of having failed by each of `LIFE_HOURS`, never falling; (rows, hours). Parameters as in `outlook_rows`."""
     failed = np.maximum.accumulate(1 - model.survival(x, LIFE_HOURS.tolist()), axis=1)
     told = model.life or model.trend
-    if told is not None and life_hours is not None:
-        failed = shaped_by_life(failed, told, life_hours, share=model.life_share)
-    return failed[:, np.searchsorted(LIFE_HOURS, HORIZONS_HOURS)], quantiles_of(failed)
+    if told is None or life_hours is None:
+        return np.asarray(failed)
+    return shaped_by_life(failed, told, life_hours, share=model.life_share)
 
 
 def curve_through(chance: FloatArray, horizons_hours: Sequence[float]) -> FloatArray:
