@@ -31,7 +31,7 @@ class HorizonFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LifeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Intervals of remaining life that ended before the observation did: whether they held is known."""
+    """Intervals of remaining life of which it is known whether they held: by the observation, those that end before it does."""
 
     rows: int
     coverage_80: float | None
