@@ -25,8 +25,6 @@ DEVICES_MIN = 20
 """Of a group: the fewest for which a 5 % quantile is a value that was seen."""
 SHARES = np.linspace(0.0, 1.0, 201)
 """Levels at which quantiles are kept."""
-SIDES = np.linspace(0.0, 1.0, 21)
-"""Ways to divide what an interval leaves out between its two sides."""
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -51,7 +49,10 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def interval(
         self, life: FloatArray, level: float, *, up_to: float = np.inf
     ) -> tuple[FloatArray, FloatArray]:
-        """Shortest interval that holds the remaining life with this probability.
+        """Interval that holds the remaining life with this probability, between the quantiles that forecasts carry.
+
+        It leaves out as much on either side. The shortest one would be chosen among errors that were seen, and hold
+        less often than it says.
 
         Parameters
         ----------
@@ -67,12 +68,9 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         tuple of two ndarray, shape (rows,)
             Ends, hours, from 0 to `up_to`.
         """
-        left_out = (1 - level) * SIDES
-        low = np.clip(life[:, None] + self._error(life, left_out), 0.0, up_to)
-        high = np.clip(life[:, None] + self._error(life, left_out + level), 0.0, up_to)
-        best = np.argmin(high - low, axis=1)
-        rows = np.arange(len(life))
-        return low[rows, best], high[rows, best]
+        beside = (1 - level) / 2
+        low, high = self.quantile(life, beside), self.quantile(life, 1 - beside)
+        return np.minimum(low, up_to), np.minimum(high, up_to)
 
     def mean(self, life: FloatArray, *, up_to: float = np.inf) -> FloatArray:
         """Mean of the remaining life, each cut off at `up_to`, hours; (rows,)."""

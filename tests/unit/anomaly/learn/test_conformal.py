@@ -84,6 +84,7 @@ def test_an_interval_up_to_a_limit_is_no_wider() -> None:
     low, high = errors.interval(life, 0.9)
     cut_low, cut_high = errors.interval(life, 0.9, up_to=80)
 
+    assert low == pytest.approx(errors.quantile(life, 0.05))
     assert np.all(cut_high <= 80)
     assert np.all(cut_high - cut_low <= high - low + 1e-9)
 
