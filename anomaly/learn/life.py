@@ -182,11 +182,12 @@ def fit_and_judge(
     fold = folds(lives.device, seed=seeds[0])
     strengths = choose_strengths(lives, fold, seed=seeds[0])
     cap = min(choose_cap(lives, fold, strengths, seed=seeds[0]), horizon_hours)
+    ways = ways_with(frame.names)
     raws = [
         _left_out(way, lives, fold, names=frame.names, cap=cap, strengths=strengths, seed=seeds[0])
-        for way in WAYS
+        for way in ways
     ]
-    members = weighted(WAYS, lives, raws, cap=cap)
+    members = weighted(ways, lives, raws, cap=cap)
     said = said_by(members, raws, lives.age_hours, cap=cap)
     second, alone = fit_second(
         together(members, said), said, lives, fold, cap=cap, seed=seeds[0]
@@ -228,6 +229,11 @@ def without_age(x: FloatArray, names: Sequence[str], about: About) -> FloatArray
         return x
     seen = seen_names(names, about)
     return x[:, [n for n, name in enumerate(names) if name in seen]]
+
+
+def ways_with(names: Sequence[str]) -> tuple[tuple[Way, About], ...]:
+    """Return the ways of estimating for which there are features; the age is always one."""
+    return tuple((way, about) for way, about in WAYS if way == "age" or seen_names(names, about))
 
 
 def seen_names(names: Sequence[str], about: About) -> tuple[str, ...]:
@@ -281,7 +287,7 @@ def _grown(  # noqa: PLR0913 - members and what they are grown from, named
     """Members whose word counts, grown on all lives."""
     part = lives.take(lives.thinned(np.arange(len(lives)), most=ROWS_MAX))
     kept = []
-    for (way, about), member in zip(WAYS, members, strict=True):
+    for (way, about), member in zip(ways_with(names), members, strict=True):
         if member.weight > 0 or member.share_weight > 0:
             grown = grow(
                 way, about, _seen(part, names, about), device_weights(part.device),

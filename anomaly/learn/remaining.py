@@ -239,8 +239,10 @@ def learn_life(  # noqa: PLR0913 - what to learn from and what it must beat, nam
     Returns
     -------
     tuple of Life or Trend, float or None
-        With its share.
+        With its share. None also where the age may not be known: nothing says then where in its life a part is.
     """
+    if "age_hours" not in train.frame.names:
+        return None
     devices = len(np.unique(group[train.frame.device[train.outcome.has_failed]]))
     if devices < LIVES_MIN:
         told: Life | Trend = fit_trend(

@@ -66,6 +66,16 @@ def test_what_was_learned_predicts_the_same_after_storage_and_in_any_batch() -> 
     assert life.estimate(one)[0] == life.estimate(frame)[7]
 
 
+def test_where_nothing_but_the_age_is_known_the_age_tells_the_life() -> None:
+    frame, outcome = worn_out(np.random.default_rng(14), 12)
+    life = fit_life(replace(frame, x=frame.x[:, :1], names=("age_hours",)), outcome, seeds=(0,))
+
+    assert life is not None
+    assert {member.about for member in life.members if member.way != "age"} <= {"life"}
+    bare = replace(frame, x=frame.x[:, :1], names=("age_hours",))
+    assert np.all(np.isfinite(life.predict(bare)))
+
+
 def test_a_second_look_has_the_last_word_and_is_stored_to_the_bit() -> None:
     rng = np.random.default_rng(12)
     life = fit_life(*worn_out(rng, 8), seeds=(0,))
