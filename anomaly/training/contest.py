@@ -7,7 +7,7 @@ quantiles of remaining life are surely worse does not speak either.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -33,6 +33,8 @@ EVENTS_MIN = 5
 SURE = 0.9
 """Share of the draws in which a challenger must be better."""
 DRAWS = 400
+LIFE_ROWS_MAX = 8_000
+"""Rows on which remaining lives are judged."""
 
 
 class Champion(Protocol):
@@ -119,7 +121,8 @@ def contest(  # noqa: PLR0913 - the parties of a contest, named
     known = known_within(
         rows.outcome.hours[said], rows.outcome.has_failed[said], horizon_hours=hours
     )
-    lives = _lives(catalog, rows, challenger, champion, said)
+    told = _thinned(rows, said)
+    lives = _lives(catalog, told, challenger, champion)
     scores = [
         Score(
             life_loss=own.mean,
@@ -135,7 +138,7 @@ def contest(  # noqa: PLR0913 - the parties of a contest, named
         seed=seed,
     )
     life_share = _better_share(
-        rows.frame.device[said],
+        told.frame.device,
         gain=lives[0].weight * (lives[0].loss - lives[1].loss),
         seed=seed,
     )
@@ -165,24 +168,38 @@ def _test_rows(
     return _Rows(histories=judges, frame=frame, outcome=outcome, events=events)
 
 
+def _thinned(rows: _Rows, said: BoolArray) -> _Rows:
+    """Some of the rows of which something was said, evenly along every device: remaining lives take longer to tell."""
+    places = np.flatnonzero(said)
+    places = places[:: max(1, -(-len(places) // LIFE_ROWS_MAX))]
+    frame = rows.frame
+    return replace(
+        rows,
+        frame=Frame(
+            device=frame.device[places], at_us=frame.at_us[places], x=frame.x[places],
+            names=frame.names,
+        ),
+        outcome=rows.outcome.take(places),
+    )  # fmt: skip
+
+
 def _lives(
-    catalog: Catalog, rows: _Rows, challenger: ModeModel, champion: Champion, said: BoolArray
+    catalog: Catalog, rows: _Rows, challenger: ModeModel, champion: Champion
 ) -> list[Losses]:
     """How far remaining lives were off, as what speaks now and as the challenger told them."""
     hours = hours_of(catalog, challenger, rows.histories, rows.frame)
     told = (
-        champion.life(rows.histories, rows.frame)[said],
-        outlook_rows(challenger, rows.frame.x[said], None if hours is None else hours[said])[1],
+        champion.life(rows.histories, rows.frame),
+        outlook_rows(challenger, rows.frame.x, hours)[1],
     )
     outcome = rows.outcome
     until = WATCHED * float(outcome.hours.max(initial=1.0))
     return [
         life_losses(
-            outcome.hours[said], outcome.has_failed[said], quantiles, shares=LIFE_SHARES,
-            until_hours=until,
+            outcome.hours, outcome.has_failed, quantiles, shares=LIFE_SHARES, until_hours=until
         )
         for quantiles in told
-    ]  # fmt: skip
+    ]
 
 
 def _better_share(device: IntArray, *, gain: FloatArray, seed: int) -> float:
