@@ -1,6 +1,8 @@
 """What is normal: each watched metric explained by its operating conditions. Pure.
 
-All devices of a product share the slopes; each has an offset of its own, drawn towards the fleet's.
+All devices of a product share the slopes; each has an offset of its own, drawn towards the fleet's. Where the data
+say that devices differ by a factor rather than by a sum (a meter that shows 4 % too much shows more too much the more there
+is), the offset grows with the expected value: what was learned in winter still holds in summer.
 The fit is robust, so that a few devices that are ill from the start neither bend it nor hide in it.
 """
 
@@ -19,6 +21,12 @@ _HUBER = 2.0  # spreads beyond which a residual loses weight; 95 % efficiency li
 _ROUNDS = 8
 _RIDGE = 1e-4
 _ODD_DEVICES_MIN = 6
+_FACTORS = (0.1, 3.0)
+"""Least and most that an offset shrinks or grows with the expected value: beyond, nothing was learned."""
+_LOW_MIN = 0.25
+"""Share of the typical value below which hardly any may lie where a factor is asked for: temperatures have no zero."""
+_SURE = 1.64
+"""Standard errors by which more devices must be closer to a factor than to a sum: one in twenty by chance."""
 _MAD = 1.4826  # median absolute deviation to standard deviation, for a normal distribution
 
 
@@ -39,6 +47,8 @@ class MetricBaseline(msgspec.Struct, frozen=True, kw_only=True):
     """Share of healthy windows in which the metric did not move."""
     noise: float
     """Typical standard deviation within a window."""
+    level: float = 0.0
+    """Expected value at which a device's offset holds, where devices differ by a factor; 0: they differ by a sum."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +72,16 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         # condition is missed only where it counts.
         parts = np.where(coefficients[None] != 0, terms[:, None, :] * coefficients[None], 0.0)
         return np.asarray(parts.sum(axis=2) + intercepts)
+
+    def factors(self, expected: FloatArray) -> FloatArray:
+        """How much of a device's offset holds at expected values; (n, watched), 1 where devices differ by a sum."""
+        levels = np.array([m.level for m in self.metrics])
+        grown = np.clip(expected / np.where(levels > 0, levels, 1.0), *_FACTORS)
+        return np.where(levels > 0, grown, 1.0)
+
+    def normal(self, expected: FloatArray, offsets: FloatArray) -> FloatArray:
+        """Expected value of every watched metric of devices with these offsets; (n, watched)."""
+        return np.asarray(expected + offsets * self.factors(expected))
 
 
 def learned_ranges(layout: Layout, samples: list[Samples]) -> tuple[Range, ...]:
@@ -115,12 +135,16 @@ def _fit_metric(layout: Layout, fleet: list[Windows], *, place: int, metric: str
             sigma_smooth=UNKNOWN, tau=0.0, explained=0.0, flat_share=1.0, noise=0.0,
         )  # fmt: skip
     slopes, offsets, residuals = _robust_fit(kept)
+    intercept = float(np.median(offsets))
+    by_factor = _by_factor(
+        [x @ slopes + intercept for x, _ in kept], [y for _, y in kept], residuals
+    )
+    level, own, residuals = by_factor or (0.0, offsets - intercept, residuals)
     smooth = np.concatenate([smoothed(r)[int(SMOOTHING_WINDOWS) :] for r in residuals])
     every = np.concatenate(residuals)
-    level = float(np.median(np.abs(np.concatenate([y for _, y in kept]))))
-    sigma = max(_mad(every), 1e-6 * level, 1e-9)
+    size = float(np.median(np.abs(np.concatenate([y for _, y in kept]))))
+    sigma = max(_mad(every), 1e-6 * size, 1e-9)
     total = np.concatenate([y - y.mean() for _, y in kept])
-    intercept = float(np.median(offsets))
     coefficients = np.zeros(len(mask))
     coefficients[mask] = slopes
     return MetricBaseline(
@@ -129,11 +153,42 @@ def _fit_metric(layout: Layout, fleet: list[Windows], *, place: int, metric: str
         coefficients=tuple(coefficients.tolist()),
         sigma=sigma,
         sigma_smooth=max(_mad(smooth) if len(smooth) > 20 else sigma / 2, sigma / 6),
-        tau=_mad(offsets - intercept) if len(offsets) >= _ODD_DEVICES_MIN else UNKNOWN,
+        tau=_mad(own) if len(own) >= _ODD_DEVICES_MIN else UNKNOWN,
         explained=float(1 - np.clip(_mad(every) ** 2 / max(_mad(total) ** 2, 1e-30), 0, 1)),
         flat_share=float(np.concatenate(flat).mean()),
         noise=float(np.median(np.concatenate(noise))),
+        level=level,
     )
+
+
+def _by_factor(
+    expected: list[FloatArray], observed: list[FloatArray], by_sum: list[FloatArray]
+) -> tuple[float, FloatArray, list[FloatArray]] | None:
+    """Try whether devices differ by a factor: the level, an offset at it per device, and what is left over.
+
+    Returns
+    -------
+    tuple of float, ndarray and list of ndarray, or None
+        None where it is not sure that more devices come closer to what is expected so than by a sum (`by_sum` is left over
+        then). Asked are the devices that are off the most: the others are as close either way.
+    """
+    every = np.concatenate(expected)
+    level = float(np.median(every))
+    if level <= 0 or len(expected) < _ODD_DEVICES_MIN:
+        return None
+    if float(np.quantile(every, RANGE_QUANTILES[0])) < _LOW_MIN * level:
+        return None
+    grown = [np.clip(e / level, *_FACTORS) for e in expected]
+    own = np.array([
+        np.median((y - e) / g) for y, e, g in zip(observed, expected, grown, strict=True)
+    ])  # fmt: skip
+    left = [y - e - o * g for y, e, o, g in zip(observed, expected, own, grown, strict=True)]
+    is_closer = np.array([
+        np.abs(new).sum() < np.abs(old).sum() for new, old in zip(left, by_sum, strict=True)
+    ])  # fmt: skip
+    telling = is_closer[np.argsort(-np.abs(own))[: max(len(own) // 2, _ODD_DEVICES_MIN)]]
+    surplus = telling.sum() - len(telling) / 2
+    return (level, own, left) if surplus > _SURE * np.sqrt(len(telling)) / 2 else None
 
 
 def _complete(windows: Windows, place: int, mask: BoolArray) -> BoolArray:
@@ -200,12 +255,13 @@ def _gradients(layout: Layout, baseline: Baseline) -> tuple[tuple[float, ...], .
 
 
 def own_offsets(layout: Layout, baseline: Baseline, windows: Windows) -> FloatArray:
-    """Offset of one device from the fleet, learned in its own first time.
+    """Offset of one device from the fleet, learned in its own first time; where devices differ by a factor, at `level`.
 
     It is drawn to the fleet's and kept within what devices of this product show, so that a device
     that is odd from the start stays odd.
     """
-    residuals = windows.observed - baseline.expected(windows.terms)
+    expected = baseline.expected(windows.terms)
+    residuals = (windows.observed - expected) / baseline.factors(expected)
     offsets = np.zeros(len(layout.watched))
     for place, metric in enumerate(baseline.metrics):
         known = residuals[np.isfinite(residuals[:, place]), place]

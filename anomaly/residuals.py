@@ -116,7 +116,8 @@ def look(
     carried : Carried
         Of the devices that `windows.owner` numbers; goes on to after their last windows.
     """
-    normal = expected + offsets[windows.owner]
+    assert yard.baseline is not None
+    normal = yard.baseline.normal(expected, offsets[windows.owner])
     stuck = windows.flat & yard.never_flat
     residuals = windows.observed - normal
     usable = ~np.isnan(residuals) & ~_blind(yard, stuck)

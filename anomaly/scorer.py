@@ -280,7 +280,9 @@ def _begin_anew(run: Run, mode: FailureMode, at_us: int) -> None:
 def _expect_learning(run: Run, windows: Windows, offsets: FloatArray) -> None:
     """Show the learning time in the charts too, without scores."""
     yard, layout = run.yard, run.yard.layout
-    expected = expected_of(yard, windows) + offsets
+    expected = expected_of(yard, windows)
+    if yard.baseline is not None:
+        expected = yard.baseline.normal(expected, offsets)
     nothing = (None,) * len(layout.watched), (None,) * len(layout.modes)
     for row in range(len(windows)):
         run.output.windows.append(
