@@ -14,6 +14,7 @@ from anomaly.judge.life import life_losses
 from anomaly.learn.frame import Frame, FrameSpec
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.life import GROUPS, JUDGED_MAX, LeftOut, Life, Memory, fit_and_judge
+from anomaly.learn.metrics import Metrics
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.learn.outlook import quantiles_of, shaped_by_life
 from anomaly.learn.stack import is_surely_positive
@@ -25,6 +26,7 @@ from anomaly.learn.trend import (
     rows_tried,
     trend_hours,
 )
+from anomaly.learn.wear import Wear
 from anomaly.records import LIFE_SHARES, FloatArray, IntArray
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -239,9 +241,10 @@ def learn_life(  # noqa: PLR0913 - what to learn from and what it must beat, nam
     Returns
     -------
     tuple of Life or Trend, float or None
-        With its share. None also where the age may not be known: nothing says then where in its life a part is.
+        With its share. None also where the age may not be known, or nothing that wears is measured: the hazard then says
+        all that there is to say.
     """
-    if "age_hours" not in train.frame.names:
+    if "age_hours" not in train.frame.names or not len(spec.columns_of(Wear, Metrics)):
         return None
     devices = len(np.unique(group[train.frame.device[train.outcome.has_failed]]))
     if devices < LIVES_MIN:

@@ -149,6 +149,17 @@ def test_where_nothing_shows_before_a_failure_the_hazard_speaks_alone() -> None:
     assert model.life_share == 0
 
 
+def test_where_nothing_that_wears_is_measured_the_hazard_speaks_alone() -> None:
+    model = fit_mode_model(
+        CATALOG, [worn(number) for number in range(DEVICES)], mode=MODE, train_until_us=150 * DAY,
+        calibrate_until_us=DAYS * DAY, seeds=(0,), groups=(Age, Services),
+    )  # fmt: skip
+
+    assert model.has_learned
+    assert (model.life, model.trend, model.life_share) == (None, None, 0.0)
+    assert learned().life is not None
+
+
 def test_a_stored_model_tells_the_same_remaining_life() -> None:
     model = learned()
     unseen = [worn(201)]
