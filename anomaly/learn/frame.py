@@ -62,6 +62,12 @@ class Frame:
     def __len__(self) -> int:
         return len(self.at_us)
 
+    def take(self, rows: IntArray) -> "Frame":
+        """Return some of the rows, by their places."""
+        return Frame(
+            device=self.device[rows], at_us=self.at_us[rows], x=self.x[rows], names=self.names
+        )
+
 
 def fit_spec(
     catalog: Catalog,

@@ -59,15 +59,11 @@ class Slice:
         return cls(frame=frame, histories=histories, outcome=outcome)
 
     def take(self, rows: IntArray) -> "Slice":
-        frame = self.frame
         return Slice(
-            frame=Frame(
-                device=frame.device[rows], at_us=frame.at_us[rows], x=frame.x[rows],
-                names=frame.names,
-            ),
+            frame=self.frame.take(rows),
             histories=self.histories,
             outcome=self.outcome.take(rows),
-        )  # fmt: skip
+        )
 
 
 def fit_mode_life(  # noqa: PLR0913 - rows and what is known of them, named

@@ -172,15 +172,7 @@ def _thinned(rows: _Rows, said: BoolArray) -> _Rows:
     """Some of the rows of which something was said, evenly along every device: remaining lives take longer to tell."""
     places = np.flatnonzero(said)
     places = places[:: max(1, -(-len(places) // LIFE_ROWS_MAX))]
-    frame = rows.frame
-    return replace(
-        rows,
-        frame=Frame(
-            device=frame.device[places], at_us=frame.at_us[places], x=frame.x[places],
-            names=frame.names,
-        ),
-        outcome=rows.outcome.take(places),
-    )  # fmt: skip
+    return replace(rows, frame=rows.frame.take(places), outcome=rows.outcome.take(places))
 
 
 def _lives(
