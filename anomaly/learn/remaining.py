@@ -189,6 +189,14 @@ def part_at(catalog: Catalog, history: History, at_us: int, *, mode: str) -> int
     return int(np.searchsorted(_part_ends(catalog, history, mode=mode), at_us, side="right"))
 
 
+def part_begins_us(catalog: Catalog, history: History, at_us: int, *, mode: str) -> int:
+    """Return when the part that a device has at an instant was new there: nothing before it has a part in `life_hours`."""
+    number = part_at(catalog, history, at_us, mode=mode)
+    if not number:
+        return history.seen_from_us
+    return int(_part_ends(catalog, history, mode=mode)[number - 1])
+
+
 def parts_of(
     catalog: Catalog, frame: Frame, histories: Sequence[History], *, mode: str
 ) -> IntArray:

@@ -1,7 +1,8 @@
 """Fills histories from the database: what the learned layer reads in production. Never commits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 from psycopg import sql
@@ -9,11 +10,11 @@ from psycopg import sql
 from anomaly.binary import POSTGRES_EPOCH_US
 from anomaly.evidence import instant
 from anomaly.learn.history import Catalog, History
-from anomaly.learn.labels import ReportedFault, labels_of
-from anomaly.learn.reach import early_until_us
-from anomaly.learn.wear import has_begun_before
+from anomaly.learn.labels import Labels, ReportedFault, labels_of
+from anomaly.learn.reach import Codes, codes_since_us, early_until_us
+from anomaly.learn.wear import SHOWN_BELOW, has_begun_before
 from anomaly.packed import Names
-from anomaly.records import IntArray, Reals, ServiceEvent
+from anomaly.records import IntArray, Reals
 from anomaly.state_store import read_layouts
 from anomaly.store import read_services, to_us
 from core.errors import NotFoundError
@@ -46,12 +47,14 @@ def read_history(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """How far back windows are read; beside them those of early life (`anomaly.learn.reach`)."""
+    """How far back is read (`anomaly.learn.reach`)."""
 
     from_us: Mapping[int, int]
     """First instant of which something is asked, by device."""
     windows: int
-    """At and before it."""
+    """At and before it; beside them those of early life, and the two that tell since when wear has been seen."""
+    codes: Codes | None
+    """Beside the last of each kind."""
 
 
 def read_recent(
@@ -59,30 +62,58 @@ def read_recent(
 ) -> list[History]:
     """Read what forecasts from some instant on need of some devices, as `anomaly.learn.reach.recent` would leave it.
 
-    What is read does not grow with the age of a device: but for those on which wear has been seen all the time, and
-    for codes that devices report.
+    What comes back does not grow with the age of a device but by its failures and replacements, and, where features count
+    codes since a failure (`Codes.since_failures`), by the codes since then: that count cannot be bounded and stay the same.
     """
     found: list[History] = []
     for start in range(0, len(device_ids), DEVICES_PER_READ):
         some = device_ids[start : start + DEVICES_PER_READ]
         facts = _read_facts(connection, catalog, some, None, reach)
         histories = {life.device_id: _history(catalog, facts, life) for life in facts.lives}
-        worn = [
-            device_id
-            for device_id, history in histories.items()
-            if _is_worn_before(catalog, history, reach.from_us[device_id], reach.windows)
-        ]
-        whole = read_histories(connection, catalog, worn)
-        found += (histories | dict(zip(worn, whole, strict=True))).values()
+        begun = _read_begins(connection, catalog, facts, histories, reach)
+        if begun:
+            blocks = {
+                device_id: [*facts.blocks[device_id], *more] for device_id, more in begun.items()
+            }
+            facts = replace(facts, blocks={**facts.blocks, **blocks})
+            histories |= {
+                life.device_id: _history(catalog, facts, life)
+                for life in facts.lives
+                if life.device_id in begun
+            }
+        found += histories.values()
     return found
 
 
-def _is_worn_before(catalog: Catalog, history: History, from_us: int, windows: int) -> bool:
-    """Whether wear was seen in the first of the newest windows, so that an older one may tell since when."""
-    first = int(np.searchsorted(history.at_us, from_us, side="right")) - windows
-    early_us = early_until_us(catalog, history.begins_us)
-    early = int(np.searchsorted(history.at_us, early_us, side="right"))
-    return first >= early and bool(has_begun_before(history.health[first:]).any())
+def _read_begins(
+    connection: Connection,
+    catalog: Catalog,
+    facts: "_Facts",
+    histories: Mapping[int, History],
+    reach: Reach,
+) -> dict[int, list["_Block"]]:
+    """Windows that tell since when wear has been seen that the first of the newest windows shows already, by device."""
+    asked: list[tuple[int, str, datetime, datetime]] = []
+    for life in facts.lives:
+        history = histories[life.device_id]
+        from_us = reach.from_us[life.device_id]
+        first = int(np.searchsorted(history.at_us, from_us, side="right")) - reach.windows
+        early_us = early_until_us(catalog, life.begins_us)
+        if first < int(np.searchsorted(history.at_us, early_us, side="right")):
+            continue
+        before, early = instant(int(history.at_us[first])), instant(early_us)
+        asked += [
+            (life.device_id, catalog.modes[mode], before, early)
+            for mode in np.flatnonzero(has_begun_before(history.health[first:]))
+        ]
+    if not asked:
+        return {}
+    ids, modes, before_at, early_until = (list(column) for column in zip(*asked, strict=True))
+    key = {
+        "ids": ids, "modes": modes, "before": before_at, "early_until": early_until,
+        "shown_below": SHOWN_BELOW,
+    }  # fmt: skip
+    return _read_blocks(connection, "worn_window_blocks", key)
 
 
 def read_histories(
@@ -131,9 +162,8 @@ class _Facts:
 
     lives: Sequence[_Life]
     blocks: Mapping[int, Sequence[_Block]]
-    findings: Mapping[int, Sequence[ServiceEvent]]
-    faults: Mapping[int, Sequence[ReportedFault]]
-    events: Mapping[int, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
+    labels: Mapping[int, Labels]
+    events: Mapping[int, Sequence[tuple[int, int, int]]]
     """Instant, place in `Catalog.codes`, code."""
 
 
@@ -147,19 +177,35 @@ def _read_facts(
     lives = _read_lives(connection, device_ids, until_us)
     until = instant(max((life.until_us for life in lives), default=0))
     key = {"ids": [life.device_id for life in lives], "until": until}
+    labels = _read_labels(connection, catalog, lives)
+    if reach is None:
+        blocks = _read_blocks(connection, "window_blocks", key)
+        events = _read_events(connection, catalog, "codes", key)
+    else:
+        blocks = _read_blocks(
+            connection, "recent_window_blocks", key | _ends(catalog, lives, reach)
+        )
+        events = _read_recent_events(connection, catalog, reach, labels, key)
+    return _Facts(lives=lives, blocks=blocks, labels=labels, events=events)
+
+
+def _read_labels(
+    connection: Connection, catalog: Catalog, lives: Sequence[_Life]
+) -> dict[int, Labels]:
+    ids = [life.device_id for life in lives]
     faults: dict[int, list[ReportedFault]] = {}
-    for device_id, mode, at in connection.execute(_queries["reported_faults"], key):
+    for device_id, mode, at in connection.execute(_queries["reported_faults"], {"ids": ids}):
         fault = ReportedFault(failure_mode=mode, at_us=to_us(at))
         faults.setdefault(device_id, []).append(fault)
-    return _Facts(
-        lives=lives,
-        blocks=_read_blocks(connection, "window_blocks", key)
-        if reach is None
-        else _read_blocks(connection, "recent_window_blocks", key | _ends(catalog, lives, reach)),
-        findings=read_services(connection, device_ids=[life.device_id for life in lives]),
-        faults=faults,
-        events=_read_events(connection, catalog, key),
-    )
+    findings = read_services(connection, device_ids=ids)
+    return {
+        life.device_id: labels_of(
+            catalog,
+            findings=[f for f in findings.get(life.device_id, ()) if f.found_us <= life.until_us],
+            faults=[f for f in faults.get(life.device_id, ()) if f.at_us <= life.until_us],
+        )
+        for life in lives
+    }
 
 
 def _read_lives(
@@ -219,12 +265,32 @@ def _arrays(block: bytes, *, rows: int, width: int) -> Reals:
     return np.frombuffer(block, dtype=record)["items"]["value"].astype(np.float32)
 
 
+def _read_recent_events(
+    connection: Connection,
+    catalog: Catalog,
+    reach: Reach,
+    labels: Mapping[int, Labels],
+    key: Mapping[str, object],
+) -> dict[int, list[tuple[int, int, int]]]:
+    if reach.codes is None:
+        return {}
+    since = [
+        codes_since_us(
+            reach.codes, from_us=reach.from_us[device_id], failure_us=own.failure_us,
+            failure_mode=own.failure_mode,
+        )
+        for device_id, own in labels.items()
+    ]  # fmt: skip
+    since_at = [instant(at_us) for at_us in since]
+    return _read_events(connection, catalog, "recent_codes", {**key, "since": since_at})
+
+
 def _read_events(
-    connection: Connection, catalog: Catalog, key: Mapping[str, object]
+    connection: Connection, catalog: Catalog, name: str, key: Mapping[str, object]
 ) -> dict[int, list[tuple[int, int, int]]]:
     found: dict[int, list[tuple[int, int, int]]] = {}
     for place, metric in enumerate(catalog.codes):
-        query = sql.SQL(_queries["codes"]).format(
+        query = sql.SQL(_queries[name]).format(
             metric=sql.Identifier(metric), table=sql.Identifier(catalog.product.name)
         )
         for device_id, at, code in connection.execute(query, key):
@@ -239,11 +305,7 @@ def _history(catalog: Catalog, facts: _Facts, life: _Life) -> History:
     order = order[at_us[order] <= life.until_us]
     values = [_columns(block.observed, block.names.measured, catalog.metrics) for block in blocks]
     health = [_columns(block.health, block.names.modes, catalog.modes) for block in blocks]
-    labels = labels_of(
-        catalog,
-        findings=[f for f in facts.findings.get(life.device_id, ()) if f.found_us <= life.until_us],
-        faults=[f for f in facts.faults.get(life.device_id, ()) if f.at_us <= life.until_us],
-    )
+    labels = facts.labels[life.device_id]
     events = sorted(e for e in facts.events.get(life.device_id, ()) if e[0] <= life.until_us)
     columns = np.array(events, dtype=np.int64).reshape(-1, 3)
     return History(

@@ -61,7 +61,25 @@ def has_begun_before(health: Reals) -> BoolArray:
     """Of which failure modes wear is seen in the first window already: since when is not told by what follows; (modes,)."""
     if not len(health):
         return np.zeros(health.shape[1], dtype=np.bool_)
-    return np.asarray(health[0] < SHOWN_BELOW)
+    return is_seen(health[0])
+
+
+def begins(health: Reals) -> IntArray:
+    """Places of windows that tell since when wear has been seen in the last one.
+
+    Of each failure mode of which it is seen there: the last window without it and the one after it, or the first two
+    if all show it.
+    """
+    found = [np.empty(0, dtype=np.int64)]
+    for mode in np.flatnonzero(has_begun_before(health[-1:])):
+        without = np.flatnonzero(~is_seen(health[:, mode]))
+        found.append(np.arange(2) + (without[-1] if len(without) else 0))
+    return np.unique(np.concatenate(found))
+
+
+def is_seen(health: Reals) -> BoolArray:
+    """Whether wear is seen at some health, as precise as it may be stored; NaN is none."""
+    return np.asarray(health.astype(np.float64) < SHOWN_BELOW)
 
 
 def _latest(known_us: IntArray, values: FloatArray, at_us: IntArray) -> FloatArray:
@@ -72,7 +90,7 @@ def _latest(known_us: IntArray, values: FloatArray, at_us: IntArray) -> FloatArr
 
 def _seen_since(at_us: IntArray, health: FloatArray) -> FloatArray:
     """Per window, since when wear has been seen without a break; NaN where it is not seen."""
-    is_seen = health < SHOWN_BELOW
-    begins = is_seen & ~np.concatenate([[False], is_seen[:-1]])
-    newest = np.maximum.accumulate(np.where(begins, np.arange(len(health)), -1))
-    return np.where(is_seen, at_us[np.maximum(newest, 0)].astype(np.float64), np.nan)
+    seen = is_seen(health)
+    starts = seen & ~np.concatenate([[False], seen[:-1]])
+    newest = np.maximum.accumulate(np.where(starts, np.arange(len(health)), -1))
+    return np.where(seen, at_us[np.maximum(newest, 0)].astype(np.float64), np.nan)

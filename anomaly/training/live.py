@@ -16,9 +16,9 @@ from anomaly import evidence as words
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.outlook import outlook_rows
-from anomaly.learn.reach import windows_needed
-from anomaly.learn.remaining import PartMemory, part_at
-from anomaly.learn.store import Reach, read_histories, read_recent
+from anomaly.learn.reach import codes_needed, windows_needed
+from anomaly.learn.remaining import PartMemory, part_at, part_begins_us
+from anomaly.learn.store import Reach, read_recent
 from anomaly.records import FloatArray
 from anomaly.training import store
 from anomaly.training.records import KeptModel, Role
@@ -30,6 +30,8 @@ from core.units import EPOCH, US
 _queries = Queries("anomaly")
 _MONTH_DAYS = 30
 Roles = Mapping[Role, Mapping[str, KeptModel]]
+_Pair = tuple[int, int]
+"""A device and a model, by their numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,47 +110,83 @@ class _Known:
 
     histories: Mapping[int, History]
     """By device: as much of each as the models look at."""
-    memories: Mapping[tuple[int, int], PartMemory]
-    """By device and model: where it goes on from. Without one, the history is whole, and it begins with that."""
+    memories: Mapping[_Pair, PartMemory]
+    """Where models go on from. Without one, the history goes back to where the part was new, and it begins there."""
 
 
 def _read(
     connection: Connection, catalog: Catalog, roles: Roles, fresh: Sequence[_Fresh]
 ) -> _Known:
-    kept = {one.id: one for by_mode in roles.values() for one in by_mode.values()}
+    """Read of each device what the models look at that are asked about it.
+
+    Of a part on which a model has not been asked yet, or no longer stands where it stood, all windows are read since the part
+    was new: an estimate never quite forgets the ones before, so nothing later gives the same numbers.
+    """
+    asked = _asked(roles, fresh)
+    models = {kept.id: kept.model for kept in asked.values()}
+    windows = max(windows_needed(catalog, model) for model in models.values())
+    codes = codes_needed([model.spec for model in models.values()])
+
+    def read(from_us: Mapping[int, int]) -> dict[int, History]:
+        reach = Reach(from_us=from_us, windows=windows, codes=codes)
+        return dict(
+            zip(from_us, read_recent(connection, catalog, list(from_us), reach), strict=True)
+        )
+
     first: dict[int, int] = {}
     for forecast in fresh:
         first.setdefault(forecast.device_id, forecast.made_us)
-    remember = [one for one in kept.values() if one.model.life and one.model.life.memory_hours > 0]
-    memories = store.read_life_memories(
-        connection, device_ids=list(first), model_ids=[one.id for one in remember]
-    )
-    memories = {
-        key: memory for key, memory in memories.items() if memory.memory.at_us < first[key[0]]
-    }
-    lost = {
-        device_id
-        for device_id in first
-        if any((device_id, one.id) not in memories for one in remember)
-    }
+    memories = _memories(connection, asked, first)
+    from_us = dict(first)
     for (device_id, _), memory in memories.items():
-        first[device_id] = min(first[device_id], memory.memory.at_us)
-    windows = max(windows_needed(catalog, one.model) for one in kept.values())
-    short = sorted(set(first) - lost)
-    found = read_recent(connection, catalog, short, Reach(from_us=first, windows=windows))
-    histories = dict(zip(short, found, strict=True))
-    for one in remember:
-        lost |= {
-            device_id
-            for device_id in histories.keys() - lost
-            if _has_changed(catalog, one, histories[device_id], memories[device_id, one.id])
-        }
-    whole = sorted(lost)
-    histories |= dict(zip(whole, read_histories(connection, catalog, whole), strict=True))
-    return _Known(
-        histories=histories,
-        memories={key: memory for key, memory in memories.items() if key[0] not in lost},
+        from_us[device_id] = min(from_us[device_id], memory.memory.at_us)
+    histories = read(from_us)
+    begins: dict[int, int] = {}
+    for (device_id, model_id), kept in _remembering(asked).items():
+        history, known = histories[device_id], memories.get((device_id, model_id))
+        if known is not None and not _has_changed(catalog, kept, history, known):
+            continue
+        memories.pop((device_id, model_id), None)
+        begin = part_begins_us(catalog, history, first[device_id], mode=kept.failure_mode)
+        begins[device_id] = min(begins.get(device_id, from_us[device_id]), begin)
+    return _Known(histories=histories | read(begins), memories=memories)
+
+
+def _asked(roles: Roles, fresh: Sequence[_Fresh]) -> dict[_Pair, KeptModel]:
+    """Which models are asked about which devices."""
+    found = {}
+    for forecast in fresh:
+        for models in roles.values():
+            kept = models.get(forecast.failure_mode)
+            if kept is not None:
+                found[forecast.device_id, kept.id] = kept
+    return found
+
+
+def _remembering(asked: Mapping[_Pair, KeptModel]) -> dict[_Pair, KeptModel]:
+    """Those to which earlier estimates count."""
+    return {
+        pair: kept
+        for pair, kept in asked.items()
+        if kept.model.life is not None and kept.model.life.memory_hours > 0
+    }
+
+
+def _memories(
+    connection: Connection, asked: Mapping[_Pair, KeptModel], first: Mapping[int, int]
+) -> dict[_Pair, PartMemory]:
+    """Where they stand, if that is before the first instant that is asked about."""
+    pairs = _remembering(asked)
+    found = store.read_life_memories(
+        connection,
+        device_ids=sorted({device_id for device_id, _ in pairs}),
+        model_ids=sorted({model_id for _, model_id in pairs}),
     )
+    return {
+        pair: memory
+        for pair, memory in found.items()
+        if pair in pairs and memory.memory.at_us < first[pair[0]]
+    }
 
 
 def _has_changed(catalog: Catalog, kept: KeptModel, history: History, memory: PartMemory) -> bool:

@@ -14,7 +14,13 @@ from anomaly.learn.frame import Frame, instants, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outlook import outlook_rows
-from anomaly.learn.remaining import PartMemory, life_hours, life_hours_on, path_frame
+from anomaly.learn.remaining import (
+    PartMemory,
+    life_hours,
+    life_hours_on,
+    part_begins_us,
+    path_frame,
+)
 from anomaly.learn.trend import ROWS_MAX, Trend, trend_hours
 from anomaly.records import FloatArray, IntArray
 
@@ -104,16 +110,17 @@ def go_on(
     model : ModeModel
         That has learned remaining life.
     history : History
-        Whole, or as much as the model looks at from `kept` on.
+        As much as the model looks at from `kept` on.
     at_us : ndarray, shape (n,)
         At least one, all later than `kept`.
     kept : PartMemory or None
-        None: it begins with the device.
+        None: it begins with the part.
     """
     assert model.life is not None
     every = instants(catalog, history)
-    since = history.seen_from_us if kept is None else kept.memory.at_us
-    at = np.union1d(every[(every > since) & (every <= at_us[-1])], at_us)
+    begins_us = part_begins_us(catalog, history, int(at_us[0]), mode=model.mode)
+    since_us = begins_us if kept is None else kept.memory.at_us + 1
+    at = np.union1d(every[(every >= since_us) & (every <= at_us[-1])], at_us)
     frame = make_frame(catalog, model.spec, [history], at_us=[at])
     hours, now = life_hours_on(
         catalog, model.life, frame, history, mode=model.mode, kept=kept

@@ -1,5 +1,6 @@
 """Models on a real database: trained on what scoring left, better ones speak, old ones come back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,22 +12,26 @@ from anomaly.backtest.run import replay
 from anomaly.backtest.source import open_source
 from anomaly.evidence import instant
 from anomaly.learn.age import Age
+from anomaly.learn.events import Events
 from anomaly.learn.fit import fit_mode_model
+from anomaly.learn.frame import FrameSpec, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.metrics import Metrics
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outlook import outlook_rows
-from anomaly.learn.reach import recent
+from anomaly.learn.reach import Codes, recent, windows_needed
 from anomaly.learn.store import Reach, read_histories, read_recent
+from anomaly.learn.wear import Wear
 from anomaly.store import to_us
 from anomaly.training import service, store
+from anomaly.training.live import speak_live
 from anomaly.training.speaker import look
 from core.clock import wall_now
 from core.errors import NotFoundError
 from core.pool import Connection, Pool
 from core.product import product_from_json
-from tests.integration.anomaly.test_worker import FLEET, deliver, register, work
-from tests.unit.anomaly.bench import DAY_US, PUMP, START_US
+from tests.integration.anomaly.test_worker import FLEET, deliver, register, register_pumps, work
+from tests.unit.anomaly.bench import COLUMNS, DAY_US, PER_DAY, PUMP, START_US
 
 CATALOG = Catalog(PUMP)
 DAYS = 100
@@ -165,10 +170,11 @@ def test_what_a_forecast_needs_is_read_and_no_more(pool: Pool, product_id: int) 
             for number, (device_id, h) in enumerate(zip(ids, whole, strict=True))
         }
 
-        found = read_recent(connection, CATALOG, ids, Reach(from_us=from_us, windows=20))
+        reach = Reach(from_us=from_us, windows=20, codes=None)
+        found = read_recent(connection, CATALOG, ids, reach)
 
     for device_id, history, all_of_it in zip(ids, found, whole, strict=True):
-        asked = recent(CATALOG, all_of_it, from_us=from_us[device_id], windows=20)
+        asked = recent(CATALOG, all_of_it, from_us=from_us[device_id], windows=20, codes=None)
         assert len(history.at_us) < len(all_of_it.at_us) - 200
         assert history.at_us.tolist() == asked.at_us.tolist()
         assert np.array_equal(history.values, asked.values)
@@ -177,20 +183,111 @@ def test_what_a_forecast_needs_is_read_and_no_more(pool: Pool, product_id: int) 
         assert history.begins_us == all_of_it.begins_us
 
 
-def test_a_device_that_is_worn_since_before_that_is_read_whole(pool: Pool, product_id: int) -> None:
+WORN = {
+    "in one piece": [(0.9, 40, 100)],
+    "with a break": [(0.9, 20, 100), (1.0, 50, 51), ("NaN", 60, 61)],
+    "since its early life": [(0.9, 2, 100)],
+    "always": [(0.9, -1, 100)],
+    "just before": [(0.9, 85, 100)],
+    "and sound again": [(0.9, 20, 88)],
+}
+"""Health of the first failure mode: what it is, from which day to which."""
+
+
+@pytest.mark.parametrize("wear", WORN)
+def test_since_when_a_device_is_worn_is_read_with_two_windows_more(
+    pool: Pool, product_id: int, wear: str
+) -> None:
+    """Of two modes, the second worn from later on; with another order of modes in older windows."""
     with pool.connection() as connection:
-        ids = list(store.read_devices(connection, product_id=product_id))[:2]
+        ids = list(store.read_devices(connection, product_id=product_id))[:3]
+        move = "update anomaly.window set health[%s] = %s where device_id = %s and at > %s and at <= %s"
         connection.execute(
-            "update anomaly.window set health[1] = 0.6 where device_id = %s and at > %s",
-            [ids[0], instant(BASE_US + 40 * DAY_US)],
+            "update anomaly.window set health = '{1,1,1}' where device_id = any(%s)", [ids]
         )
+        for value, first, last in WORN[wear]:
+            span = [instant(BASE_US + day * DAY_US) for day in (first, last)]
+            connection.execute(move, [1, value, ids[0], *span])
+        days = [instant(BASE_US + day * DAY_US) for day in (70, 100)]
+        connection.execute(move, [2, 0.6, ids[0], *days])
+        turn_round(connection, ids[0], until_us=BASE_US + 55 * DAY_US)
         whole = read_histories(connection, CATALOG, ids)
         from_us = dict.fromkeys(ids, BASE_US + 90 * DAY_US)
 
-        worn, plain = read_recent(connection, CATALOG, ids, Reach(from_us=from_us, windows=20))
+        found = read_recent(
+            connection, CATALOG, ids, Reach(from_us=from_us, windows=20, codes=None)
+        )
 
-    assert worn.at_us.tolist() == whole[0].at_us.tolist()
-    assert len(plain.at_us) < len(whole[1].at_us)
+    spec = FrameSpec(groups=(Wear(modes=CATALOG.modes),))
+    since = [n for n, name in enumerate(spec.names) if name.endswith("wear_seen_hours")]
+    for history, all_of_it in zip(found, whole, strict=True):
+        asked = recent(CATALOG, all_of_it, from_us=from_us[ids[0]], windows=20, codes=None)
+        assert history.at_us.tolist() == asked.at_us.tolist()
+        assert np.array_equal(history.health, asked.health, equal_nan=True)
+        assert len(history.at_us) < len(all_of_it.at_us) - 200
+        at = [all_of_it.at_us[-40:]]
+        told = make_frame(CATALOG, spec, [history], at_us=at).x[:, since]
+        assert np.array_equal(
+            told, make_frame(CATALOG, spec, [all_of_it], at_us=at).x[:, since], equal_nan=True
+        )
+
+
+def turn_round(connection: Connection, device_id: int, *, until_us: int) -> None:
+    """Let the older windows of a device be written by a sheet that named its failure modes in another order."""
+    layout = connection.execute(
+        "insert into anomaly.layout (product_id, measured, watched, conditions, modes)"
+        " select product_id, measured, watched, conditions, %s from anomaly.layout returning id",
+        [list(reversed(CATALOG.modes))],
+    ).fetchone()[0]
+    connection.execute(
+        "update anomaly.window set layout_id = %s, health = array[health[3], health[2], health[1]]"
+        " where device_id = %s and at <= %s",
+        [layout, device_id, instant(until_us)],
+    )
+
+
+TALKS = Catalog(
+    msgspec.structs.replace(
+        PUMP,
+        metrics=tuple(
+            msgspec.structs.replace(metric, kind="code")
+            if metric.name == PUMP.fault_metric
+            else metric
+            for metric in PUMP.metrics
+        ),
+    )
+)
+"""The pumps with their fault numbers as codes."""
+
+
+@pytest.mark.parametrize("since_failures", [False, True])
+def test_codes_are_read_as_far_back_as_features_look_and_the_last_of_each_before(
+    pool: Pool, product_id: int, since_failures: bool
+) -> None:
+    with pool.connection() as connection:
+        ids = list(store.read_devices(connection, product_id=product_id))[:3]
+        rng = np.random.default_rng(8)
+        with connection.cursor().copy(
+            "copy telemetry.test_pump (device_id, measured_at, fault_code) from stdin"
+        ) as copy:
+            for device_id in ids:
+                for day in range(DAYS):
+                    code = rng.choice([0, 0, 3, 4, 5 + day // 30])
+                    copy.write_row([device_id, instant(BASE_US + day * DAY_US + 7), int(code)])
+        whole = read_histories(connection, TALKS, ids)
+        from_us = {device_id: BASE_US + (90 + n) * DAY_US for n, device_id in enumerate(ids)}
+        codes = Codes(hours=10 * 24, since_failures=since_failures)
+
+        found = read_recent(connection, TALKS, ids, Reach(from_us=from_us, windows=20, codes=codes))
+        none = read_recent(connection, TALKS, ids, Reach(from_us=from_us, windows=20, codes=None))
+
+    for device_id, history, silent, all_of_it in zip(ids, found, none, whole, strict=True):
+        asked = recent(TALKS, all_of_it, from_us=from_us[device_id], windows=20, codes=codes)
+        assert len(asked.event_us) < len(all_of_it.event_us)
+        assert history.event_us.tolist() == asked.event_us.tolist()
+        assert history.event_code.tolist() == asked.event_code.tolist()
+        assert history.event_metric.tolist() == asked.event_metric.tolist()
+        assert len(silent.event_us) == 0
 
 
 def test_an_old_model_comes_back_with_one_call_and_says_the_same(
@@ -363,6 +460,121 @@ def test_remaining_life_goes_on_from_what_was_kept_and_says_what_a_whole_history
         _, life = look(CATALOG, remembering, [history], [at])
         said = [np.inf if row[5] is None else row[5] for row in own]
         assert said == pytest.approx(life[:, 2].tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize("replaced_on_day", [30, None])
+def test_a_model_that_is_asked_about_an_old_part_for_the_first_time_begins_where_the_part_was_new(
+    pool: Pool, product_id: int, remembering: ModeModel, replaced_on_day: int | None
+) -> None:
+    """Features look back over fewer days than the part is old, and its first estimates still count."""
+    assert remembering.life is not None
+    groups = tuple(
+        msgspec.structs.replace(group, spans=(1, 2, 3)) if isinstance(group, Metrics) else group
+        for group in remembering.spec.groups
+    )
+    spec = FrameSpec(groups=groups)
+    names = dict(zip(remembering.spec.names, spec.names, strict=True))
+    life = msgspec.structs.replace(
+        remembering.life, memory_hours=150.0,
+        names=tuple(names[name] for name in remembering.life.names),
+    )  # fmt: skip
+    model = msgspec.structs.replace(remembering, spec=spec, life=life)
+    assert windows_needed(CATALOG, model) < 25 * 4
+    now = wall_now()
+    from_us = BASE_US + 97 * DAY_US
+    with pool.connection() as connection:
+        calm = next(h.device for h in FLEET_TOLD if h.failure_us[-1] < BASE_US + 60 * DAY_US)
+        names = store.read_devices(connection, product_id=product_id)
+        (device_id,) = (number for number, name in names.items() if name == calm)
+        connection.execute("delete from maintenance.finding where device_id = %s", [device_id])
+        connection.execute("delete from anomaly.detection where device_id = %s", [device_id])
+        if replaced_on_day is not None:
+            add_finding(connection, device_id, BASE_US + replaced_on_day * DAY_US, number=9_999_999)
+        connection.execute(
+            "update anomaly.forecast set created_at = %s where device_id = %s and made_at > %s",
+            [now, device_id, instant(from_us)],
+        )
+    number = let_speak(pool, model, "champion")
+
+    with pool.connection() as connection:
+        spoken = speak_live(
+            connection, catalog=CATALOG, roles=store.read_roles(connection, product_id=product_id),
+            device_ids=[device_id], since_us=from_us, now=now,
+        )  # fmt: skip
+
+    with pool.connection() as connection:
+        (history,) = read_histories(connection, CATALOG, [device_id])
+    told = [row for row in forecasts(pool) if row[6] == number]
+    at = np.array([to_us(row[2]) for row in told], dtype=np.int64)
+    _, life_hours = look(CATALOG, model, [history], [at])
+    assert spoken == len(told) > 5
+    assert [row[5] for row in told] == pytest.approx(life_hours[:, 2].tolist(), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def listening() -> ModeModel:
+    """A model that knows when a code came last, which fails its bearing ten days later, and counts codes of two days."""
+    rng = np.random.default_rng(6)
+    fleet = []
+    for history in FLEET_TOLD[:40]:
+        said = (
+            history.failure_us
+            - 10 * DAY_US
+            + rng.integers(-12, 12, len(history.failure_us)) * STEP_US // 6
+        )
+        fleet.append(
+            replace(
+                history, event_us=said, event_metric=np.zeros(len(said), dtype=np.int64),
+                event_code=np.full(len(said), 7),
+            )
+        )  # fmt: skip
+    found = fit_mode_model(
+        TALKS, fleet, mode=MODE, train_until_us=START_US + 60 * DAY_US,
+        calibrate_until_us=START_US + 80 * DAY_US, seeds=(0,), groups=(Age, Events),
+    )  # fmt: skip
+    assert found.hazard.members
+    groups = tuple(
+        msgspec.structs.replace(group, spans_hours=(6.0, 12.0, 24.0, 48.0)[: len(group.spans_hours)])
+        if isinstance(group, Events) else group
+        for group in found.spec.groups
+    )  # fmt: skip
+    return msgspec.structs.replace(found, spec=FrameSpec(groups=groups))
+
+
+def test_what_is_said_of_codes_is_to_the_bit_what_all_of_them_say(
+    pool: Pool, listening: ModeModel
+) -> None:
+    with pool.connection() as connection:
+        devices = register_pumps(connection, len(FLEET), product=TALKS.product)
+    number = let_speak(pool, listening, "champion")
+    once = [(6.6, 7.0), (2.0, 7.0), (7.9, 5.0)]
+    for hours in (240, 300, 310, 384):
+        with pool.connection() as connection:
+            for device_id, samples, (day, code) in zip(devices, FLEET, once, strict=True):
+                values = samples.values.copy()
+                values[round(day * PER_DAY), COLUMNS["fault_code"]] = code
+                told = replace(samples, values=values)
+                deliver(connection, device_id, told, until_us=START_US + hours * 3_600_000_000)
+        work(pool)
+
+    with pool.connection() as connection:
+        histories = read_histories(connection, TALKS, devices)
+        said = connection.execute(
+            "select device_id, made_at, p_fail_1d, p_fail_7d, p_fail_30d from anomaly.forecast"
+            " where model_id = %s order by 1, 2", [number],
+        ).fetchall()  # fmt: skip
+    for device_id, history in zip(devices, histories, strict=True):
+        own = [row for row in said if row[0] == device_id]
+        assert len(own) > 30
+        assert len(history.event_us)
+        at = np.array([to_us(row[1]) for row in own], dtype=np.int64)
+        chance, _ = look(TALKS, listening, [history], [at])
+        assert np.array_equal(
+            np.array([row[2:] for row in own], dtype=np.float32), chance.astype(np.float32)
+        )
+        deaf = replace(history, event_us=history.event_us + 400 * DAY_US)
+        without, _ = look(TALKS, listening, [deaf], [at[-8:]])
+        assert not np.array_equal(without, chance[-8:])
 
 
 def test_a_model_in_shadow_is_written_down_and_says_nothing(

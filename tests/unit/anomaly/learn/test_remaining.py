@@ -18,7 +18,15 @@ from anomaly.learn.metrics import Metrics
 from anomaly.learn.model import ModeModel
 from anomaly.learn.outcome import Outcome, outcome_of
 from anomaly.learn.outlook import HORIZONS_HOURS, outlook_rows
-from anomaly.learn.remaining import Slice, fit_mode_life, life_frame, life_hours, parts_of
+from anomaly.learn.reach import recent, windows_needed
+from anomaly.learn.remaining import (
+    Slice,
+    fit_mode_life,
+    life_frame,
+    life_hours,
+    part_begins_us,
+    parts_of,
+)
 from anomaly.learn.services import Services
 from anomaly.records import LIFE_SHARES, FloatArray
 from anomaly.training.speaker import go_on, hours_of
@@ -210,6 +218,36 @@ def test_going_on_from_what_was_kept_says_the_same_as_all_at_once(pieces: tuple[
     assert np.array_equal(np.concatenate(said), whole)
     assert kept is not None
     assert kept.part == 2 * len(device.failure_us)
+
+
+def test_a_model_that_begins_late_needs_nothing_of_the_parts_before_but_all_of_this_one() -> None:
+    """What `anomaly.training.live` reads of a device that it has not been asked about."""
+    model = learned()
+    assert model.life is not None
+    life = msgspec.structs.replace(model.life, memory_hours=1000.0)
+    model = msgspec.structs.replace(model, life=life)
+    device = worn(203)
+    device = replace(device, health=np.ones((len(device.at_us), len(CATALOG.modes))))
+    frame = make_frame(CATALOG, model.spec, [device])
+    whole = hours_of(CATALOG, model, [device], frame)
+    assert whole is not None
+    begins_us = part_begins_us(CATALOG, device, int(frame.at_us[-2]), mode=MODE)
+    assert begins_us == device.service_us[-1]
+    of_part = int(np.searchsorted(frame.at_us, begins_us))
+    assert len(frame) - of_part > 5
+
+    hours, _ = go_on(CATALOG, model, device, frame.at_us[-2:], None)
+    short = recent(
+        CATALOG, device, from_us=begins_us, windows=windows_needed(CATALOG, model), codes=None
+    )
+    again, _ = go_on(CATALOG, model, short, frame.at_us[-2:], None)
+
+    assert np.array_equal(hours, whole[-2:])
+    later = life_hours(
+        CATALOG, life, frame.take(np.arange(of_part + 1, len(frame))), [device], mode=MODE
+    )
+    assert not np.array_equal(later[-2:], hours)
+    assert again == pytest.approx(hours, rel=1e-9)
 
 
 def test_instants_at_which_nobody_asked_count_all_the_same() -> None:

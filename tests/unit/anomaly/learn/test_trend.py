@@ -142,8 +142,9 @@ def test_where_few_devices_failed_the_path_of_wear_tells_when() -> None:
     assert hours is not None
     newest = np.flatnonzero(np.isfinite(hours))[-1:]
     short = recent(
-        CATALOG, unseen, from_us=int(at[newest][0]), windows=windows_needed(CATALOG, model)
-    )
+        CATALOG, unseen, from_us=int(at[newest][0]), windows=windows_needed(CATALOG, model),
+        codes=None,
+    )  # fmt: skip
     again = hours_of(
         CATALOG, model, [short], make_frame(CATALOG, model.spec, [short], at_us=[at[newest]])
     )
