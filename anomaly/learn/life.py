@@ -146,10 +146,10 @@ class LeftOut:
     """Estimates from nothing but the age: what they must beat."""
 
 
-def fit_life(
+def fit_and_judge(
     frame: Frame, outcome: Outcome, *, seeds: Sequence[int], horizon_hours: float = np.inf
-) -> Life | None:
-    """Learn remaining life; None with fewer than `LIVES_MIN` lives that ended in a failure.
+) -> tuple[Life, LeftOut] | None:
+    """Learn remaining life, and return the estimates for devices left out with it.
 
     Parameters
     ----------
@@ -161,15 +161,12 @@ def fit_life(
         Members are averaged over them; the first one draws the folds.
     horizon_hours : float
         Lives beyond it need not be told apart, even where they could be.
+
+    Returns
+    -------
+    tuple of Life, LeftOut or None
+        None with fewer than `LIVES_MIN` lives that ended in a failure.
     """
-    fitted = fit_and_judge(frame, outcome, seeds=seeds, horizon_hours=horizon_hours)
-    return None if fitted is None else fitted[0]
-
-
-def fit_and_judge(
-    frame: Frame, outcome: Outcome, *, seeds: Sequence[int], horizon_hours: float = np.inf
-) -> tuple[Life, LeftOut] | None:
-    """As `fit_life`, and return the estimates for devices left out with it."""
     rows = np.flatnonzero(outcome.has_failed)
     rows = rows[:: max(1, -(-len(rows) // JUDGED_MAX))]
     if len(np.unique(frame.device[rows])) < LIVES_MIN:

@@ -85,7 +85,7 @@ def fit_mode_life(  # noqa: PLR0913 - rows and what is known of them, named
     known : Slice
         Rows and what came after them.
     seeds, horizon_hours
-        As `anomaly.learn.life.fit_life` has them.
+        As `anomaly.learn.life.fit_and_judge` has them.
     rows_max : int
         Rows that are looked at, evenly along every life.
 

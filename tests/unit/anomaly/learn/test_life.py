@@ -9,7 +9,7 @@ import pytest
 from anomaly.learn.conformal import fit_errors
 from anomaly.learn.frame import Frame
 from anomaly.learn.kernel import ROUNDS, Kernel, fit_kernel
-from anomaly.learn.life import Life, Memory, fit_and_judge, fit_life, follow
+from anomaly.learn.life import Life, Memory, fit_and_judge, follow
 from anomaly.learn.members import NO_NEWS, Ages, Lives, Member, Strengths, grow
 from anomaly.learn.outcome import Outcome
 from anomaly.learn.packed import Packed
@@ -36,12 +36,19 @@ def worn_out(rng: np.random.Generator, devices: int) -> tuple[Frame, Outcome]:
     return frame, Outcome(hours=hours, has_failed=np.ones(len(hours), dtype=np.bool_))
 
 
+def learned(
+    frame: Frame, outcome: Outcome, *, seeds: tuple[int, ...] = (0,), horizon_hours: float = np.inf
+) -> Life:
+    fitted = fit_and_judge(frame, outcome, seeds=seeds, horizon_hours=horizon_hours)
+    assert fitted is not None
+    return fitted[0]
+
+
 def test_wear_tells_more_than_the_age_and_the_intervals_hold() -> None:
     rng = np.random.default_rng(1)
-    life = fit_life(*worn_out(rng, 40), seeds=(0,))
+    life = learned(*worn_out(rng, 40))
     frame, outcome = worn_out(rng, 40)
 
-    assert life is not None
     said = life.predict(frame)
     low, high = life.errors.interval(said, 0.9)
     held = (low <= outcome.hours) & (outcome.hours <= high)
@@ -54,9 +61,8 @@ def test_wear_tells_more_than_the_age_and_the_intervals_hold() -> None:
 
 def test_what_was_learned_predicts_the_same_after_storage_and_in_any_batch() -> None:
     rng = np.random.default_rng(2)
-    life = fit_life(*worn_out(rng, 12), seeds=(0, 1))
+    life = learned(*worn_out(rng, 12), seeds=(0, 1))
     frame, _ = worn_out(rng, 3)
-    assert life is not None
 
     kept = msgspec.json.decode(msgspec.json.encode(life), type=Life)
     one = replace(frame, device=frame.device[7:8], at_us=frame.at_us[7:8], x=frame.x[7:8])
@@ -68,9 +74,8 @@ def test_what_was_learned_predicts_the_same_after_storage_and_in_any_batch() -> 
 
 def test_where_nothing_but_the_age_is_known_the_age_tells_the_life() -> None:
     frame, outcome = worn_out(np.random.default_rng(14), 12)
-    life = fit_life(replace(frame, x=frame.x[:, :1], names=("age_hours",)), outcome, seeds=(0,))
+    life = learned(replace(frame, x=frame.x[:, :1], names=("age_hours",)), outcome)
 
-    assert life is not None
     assert {member.about for member in life.members if member.way != "age"} <= {"life"}
     bare = replace(frame, x=frame.x[:, :1], names=("age_hours",))
     assert np.all(np.isfinite(life.predict(bare)))
@@ -78,9 +83,8 @@ def test_where_nothing_but_the_age_is_known_the_age_tells_the_life() -> None:
 
 def test_a_second_look_has_the_last_word_and_is_stored_to_the_bit() -> None:
     rng = np.random.default_rng(12)
-    life = fit_life(*worn_out(rng, 8), seeds=(0,))
+    life = learned(*worn_out(rng, 8))
     frame, _ = worn_out(rng, 3)
-    assert life is not None
     counting = sum(member.weight > 0 for member in life.members)
     x = rng.uniform(0, 60, (80, counting + 1))
     kernel = fit_kernel(x, np.full(80, 2.0), np.ones(80), width=0.3, ridge=1.0, seed=0, rounds=0)
@@ -98,8 +102,7 @@ def test_a_second_look_has_the_last_word_and_is_stored_to_the_bit() -> None:
 def test_a_mean_up_to_a_limit_is_the_estimate_and_what_the_errors_put_between_cap_and_limit() -> (
     None
 ):
-    life = fit_life(*worn_out(np.random.default_rng(13), 8), seeds=(0,), horizon_hours=20)
-    assert life is not None
+    life = learned(*worn_out(np.random.default_rng(13), 8), horizon_hours=20)
     # Three devices, each once 4 too short, once right, once 10 too short: 12 is 12, 16, 22 or beyond.
     errors = fit_errors(
         np.full(9, 12.0), np.tile([16.0, 12.0, 22.0], 3), np.repeat(np.arange(3), 3)
@@ -144,21 +147,20 @@ def test_a_handful_of_lives_is_enough_for_an_estimate_and_two_are_not() -> None:
     assert few[0].lives == 4
     assert not few[0].errors.is_proven
     assert np.isfinite(few[1].life_hours).all()
-    assert fit_life(*worn_out(rng, 2), seeds=(0,)) is None
+    assert fit_and_judge(*worn_out(rng, 2), seeds=(0,)) is None
 
 
 def test_rows_that_are_censored_teach_no_life() -> None:
     rng = np.random.default_rng(4)
     frame, outcome = worn_out(rng, 4)
     known = frame.device > 1
-    assert fit_life(frame, replace(outcome, has_failed=known), seeds=(0,)) is None
+    assert fit_and_judge(frame, replace(outcome, has_failed=known), seeds=(0,)) is None
 
 
 def test_lives_are_told_apart_up_to_a_horizon() -> None:
-    life = fit_life(*worn_out(np.random.default_rng(5), 8), seeds=(0,), horizon_hours=15)
+    life = learned(*worn_out(np.random.default_rng(5), 8), horizon_hours=15)
     frame, _ = worn_out(np.random.default_rng(6), 2)
 
-    assert life is not None
     assert life.cap_hours == 15
     assert life.estimate(frame).max() <= 15 + 1e-9
 
@@ -174,8 +176,7 @@ def test_a_filter_falls_with_time_and_is_pulled_by_each_estimate() -> None:
 
 def test_the_filter_goes_step_by_step_as_it_does_in_rows() -> None:
     rng = np.random.default_rng(7)
-    life = fit_life(*worn_out(rng, 8), seeds=(0,))
-    assert life is not None
+    life = learned(*worn_out(rng, 8))
     life = msgspec.structs.replace(life, memory_hours=3.0)
     estimates, at = rng.uniform(0, 50, 20), np.cumsum(rng.integers(1, 5, 20)) * HOUR
 
@@ -260,9 +261,8 @@ def test_a_few_lives_that_are_alike_do_not_say_that_the_next_one_will_be() -> No
 
 def test_the_share_used_up_rises_along_a_life_and_tells_more_than_the_age() -> None:
     rng = np.random.default_rng(10)
-    life = fit_life(*worn_out(rng, 8), seeds=(0,))
+    life = learned(*worn_out(rng, 8))
     frame, outcome = worn_out(rng, 20)
-    assert life is not None
 
     age = frame.x[:, 0]
     truth = age / (age + outcome.hours)
