@@ -100,27 +100,37 @@ def parse_changes(texts: Sequence[str]) -> Change | None:
         try:
             found[key] = _READERS[key](value)
         except ValueError as error:
-            said = f"{value!r}: {error}" if is_given else "it needs a value"
+            said = f"{value!r}: {error}" if is_given and value else "it needs a value"
             raise InvalidError(f"--what-if {key}: {said}", hint=_KEYS) from None
     return Change(**found) if found else None
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("that is no number") from None
+
+
 def _chance(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 < value <= 1:
         raise ValueError("a threshold is a chance, above 0 and at most 1")
     return value
 
 
 def _cost(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < float("inf"):
         raise ValueError("a cost is at least 0")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError("that is no whole number") from None
     if value < 1:
         raise ValueError("it must be at least 1")
     return value

@@ -23,10 +23,11 @@ from core.endpoints import database_url
 from core.errors import InvalidError, NotFoundError
 from core.options import Instant
 from core.pool import Connection, connect
+from core.product import Product
 from core.settings import load_settings
 from core.terminal import show_table
 from core.tickets import find_decider
-from core.units import parse_duration
+from core.units import format_duration, parse_duration
 
 
 def _seeds(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
@@ -102,6 +103,7 @@ def backtest(
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         row = _product(connection, product)
+        check_useful(row.product, useful)
         question = _question(row, begin=begin, end=end, useful=useful, seeds=seeds, change=change)
         source = open_source(
             connection, row, until_us=question.until_us, learned_before_us=question.from_us
@@ -181,6 +183,21 @@ def _check(source: Source, question: Question) -> None:
             f"no device of {name} whose first samples are still there sent anything after"
             f" {_day(question.from_us)}",
             hint="an earlier --from, or `forecare retention show`",
+        )
+
+
+def check_useful(product: Product, useful: timedelta) -> None:
+    """Refuse a longest warning that is no longer than the shortest: nothing could ever be right."""
+    late = [
+        f"{mode.name} ({format_duration(mode.lead_time)})"
+        for mode in product.failure_modes
+        if mode.evidence and mode.lead_time >= useful
+    ]
+    if late:
+        raise InvalidError(
+            f"--useful {format_duration(useful)}: the sheet wants a warning at least as early for {', '.join(late)},"
+            " so no alert could be right",
+            hint="give more than the longest lead_time of the sheet, for instance --useful 30d",
         )
 
 

@@ -22,6 +22,10 @@ COLUMNS = (
 )
 
 
+_MANY_YEARS = 10
+"""Device-years from which on hundredths say nothing."""
+
+
 def table_rows(table: Table) -> Iterator[Sequence[str]]:
     """Return the lines under COLUMNS: each failure mode with its controls, then all modes together."""
     for mode in table.modes:
@@ -33,15 +37,12 @@ def table_rows(table: Table) -> Iterator[Sequence[str]]:
 def notes(table: Table) -> Iterator[str]:
     """Return the sentences that belong under the table."""
     total = table.total.alerts
+    digits = 1 if total.device_years >= _MANY_YEARS else 2
     yield (
-        f"{table.devices} devices of {table.product}, {total.device_years:,.1f} device-years in which an"
+        f"{table.devices} devices of {table.product}, {total.device_years:,.{digits}f} device-years in which an"
         f" alert can be judged; intervals hold 90 % of draws of devices, seed {table.seed}"
     )
-    for mode in table.modes:
-        yield (
-            f"{mode.mode}: an alert is right from {mode.horizon_hours:g} h to {mode.lead_hours:g} h before"
-            " the failure; earlier it is false, later the failure was missed"
-        )
+    yield from _rules(table)
     if total.late:
         yield f"alerts that came too late: {total.late}"
     if total.undecided:
@@ -55,6 +56,19 @@ def notes(table: Table) -> Iterator[str]:
         yield (
             f"cost: {total.cost_per_device_year:,.0f} per device-year; {total.cost_without or 0:,.0f} without"
             f" any alert, {total.cost_best or 0:,.0f} at best"
+        )
+
+
+def _rules(table: Table) -> Iterator[str]:
+    """Say when an alert is right, once for all failure modes that share it."""
+    found: dict[tuple[float, float], list[str]] = {}
+    for mode in table.modes:
+        found.setdefault((mode.horizon_hours, mode.lead_hours), []).append(mode.mode)
+    for (horizon, lead), modes in found.items():
+        of = "all failure modes" if len(found) == 1 and len(modes) > 1 else ", ".join(modes)
+        yield (
+            f"{of}: an alert is right from {horizon:g} h to {lead:g} h before the failure; earlier it is"
+            " false, later the failure was missed"
         )
 
 
@@ -87,9 +101,7 @@ def _lines(mode: str, reached: Figures, controls: Mapping[str, Figures]) -> Iter
 def _line(mode: str, who: str, found: Figures) -> Sequence[str]:
     alerts, held = found.alerts, found.intervals
     leads = (alerts.lead_hours_q10, alerts.lead_hours_median, alerts.lead_hours_q90)
-    by_horizon = [(f"{h.horizon_hours:g}", h) for h in found.horizons]
-    ranks = [f"{h}: {_text(f.average_precision)}" for h, f in by_horizon]
-    errors = [f"{h}: {_text(f.ece, 3)}" for h, f in by_horizon]
+    by_horizon = sorted(found.horizons, key=lambda h: h.horizon_hours)
     life = found.life
     return (
         mode,
@@ -100,8 +112,8 @@ def _line(mode: str, who: str, found: Figures) -> Sequence[str]:
         _with(alerts.false_alarms_per_device_year, held.get("false_alarms_per_device_year")),
         ", ".join(_text(lead, 0) for lead in leads) if alerts.events_caught else "",
         _text(alerts.share_too_early),
-        "; ".join(ranks),
-        "; ".join(errors),
+        _each([(h.horizon_hours, h.average_precision) for h in by_horizon]),
+        _each([(h.horizon_hours, h.ece) for h in by_horizon], digits=3),
         "" if life is None else _with(life.coverage_90, held.get("coverage_90")),
         _with(alerts.cost_per_device_year, held.get("cost_per_device_year"), 0),
     )
@@ -112,6 +124,12 @@ def _with(value: float | None, interval: Interval | None, digits: int = 2) -> st
         return _text(value, digits)
     low, high = _text(interval.low, digits), _text(interval.high, digits)
     return f"{_text(value, digits)} ({low} to {high})"
+
+
+def _each(values: Sequence[tuple[float, float | None]], *, digits: int = 2) -> str:
+    """Write what is known at each horizon: "24: 0.28; 168: 0.91"."""
+    known = [(hours, value) for hours, value in values if value is not None]
+    return "; ".join(f"{hours:g}: {value:,.{digits}f}" for hours, value in known)
 
 
 def _text(value: float | None, digits: int = 2) -> str:

@@ -6,8 +6,10 @@ Labels stay with the reader: they are for judging forecasts and are never sent a
 """
 
 import csv
+import gzip
 import math
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,12 +87,13 @@ def read_recordings(directory: Path) -> list[Recording]:
 def read_recording(path: Path, *, below: Path | None = None) -> Recording:
     """Read one file."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             delimiter = max(_DELIMITERS, key=first.count)
             places = _places(next(csv.reader([first], delimiter=delimiter), []), path)
             rows = list(_rows(csv.reader(file, delimiter=delimiter), places, path))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise RecordingError(f"{path}: {error}", hint="is it a CSV file in UTF-8?") from error
     if not rows:
         raise RecordingError(f"{path}, line 2: there is no row below the header")
@@ -101,7 +104,9 @@ def read_recording(path: Path, *, below: Path | None = None) -> Recording:
     values = np.asarray([row[1:] for row in rows], dtype=np.float64)
     columns = {name: values[:, place].copy() for place, name in enumerate(names)}
     return Recording(
-        name=str((path.relative_to(below) if below else Path(path.name)).with_suffix("")),
+        name=str(path.relative_to(below) if below else path.name).removesuffix(".gz")[
+            : -len(".csv")
+        ],
         path=path,
         measured_at_ms=np.asarray([row[0] for row in rows], dtype=np.int64),
         metrics={name: column for name, column in columns.items() if name not in _LABELS},
@@ -183,7 +188,8 @@ def _plain(title: str) -> str:
 
 
 def _is_csv(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".csv" and not path.name.startswith(".")
+    is_named = path.name.lower().endswith((".csv", ".csv.gz")) and not path.name.startswith(".")
+    return path.is_file() and is_named
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

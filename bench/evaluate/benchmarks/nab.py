@@ -16,7 +16,8 @@ from anomaly.records import FloatArray, IntArray, Samples
 from anomaly.stream.news import news_of
 from anomaly.stream.tails import YEAR
 from bench.evaluate.followed import plain_product, scores_of, windows_of
-from bench.evaluate.readers.tables import instant_us
+from bench.evaluate.readers.numbers import find_optional
+from bench.evaluate.readers.tables import instant_us, lines_of
 from bench.evaluate.report import Report, common_options, deliver
 from core.errors import InvalidError
 
@@ -71,10 +72,19 @@ def read(folder: Path) -> list[Series]:
     file = next((folder / name for name in _LABELS if (folder / name).is_file()), None)
     if file is None:
         raise InvalidError(f"{folder} has no {_LABELS[0]}", hint="--data is the folder of NAB")
-    labels = msgspec.json.decode(file.read_bytes(), type=dict[str, list[tuple[str, str]]])
+    try:
+        labels = msgspec.json.decode(file.read_bytes(), type=dict[str, list[tuple[str, str]]])
+    except msgspec.MsgspecError as error:
+        raise InvalidError(
+            f"{file} cannot be read: {error}",
+            hint="it should map each series to spans, from and to",
+        ) from None
     base = folder / "data" if (folder / "data").is_dir() else folder
-    found = [_series(base / name, name, spans) for name, spans in sorted(labels.items())
-             if (base / name).is_file()]  # fmt: skip
+    found = [
+        _series(series, name, spans)
+        for name, spans in sorted(labels.items())
+        if (series := find_optional(base, name)) is not None
+    ]
     if not found:
         raise InvalidError(f"{base} has none of the labelled series", hint="such as data/x/y.csv")
     return found
@@ -121,12 +131,20 @@ def figures_of(corpus: Sequence[Series], scores: Sequence[FloatArray]) -> dict[s
 
 
 def _series(file: Path, name: str, spans: Sequence[tuple[str, str]]) -> Series:
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.reader(lines))[1:]
+    with lines_of(file) as lines:
+        rows = [row for row in csv.reader(lines) if row][1:]
     if len(rows) < 2:
         raise InvalidError(f"{file} has no rows", hint="each has a moment and a value")
-    at = np.array([instant_us(row[0]) for row in rows], dtype=np.int64)
-    values = np.array([float(row[1]) for row in rows])
+    at = np.empty(len(rows), dtype=np.int64)
+    values = np.empty(len(rows))
+    for place, row in enumerate(rows):
+        try:
+            at[place], values[place] = instant_us(row[0]), float(row[1])
+        except (IndexError, ValueError, InvalidError):
+            raise InvalidError(
+                f"{file}, row {place + 1}: {','.join(row)!r}",
+                hint="it should be a moment and a value",
+            ) from None
     inside = [
         np.flatnonzero((at >= instant_us(first)) & (at <= instant_us(last)))
         for first, last in spans

@@ -115,13 +115,15 @@ def by_fault(found: Mapping[int, FloatArray], threshold: float) -> dict[str, dic
 
 def _read(file: Path) -> FloatArray:
     """Read a run as rows of 52 metrics; the calm one is stored the other way round."""
-    try:
-        return read_numbers(file, width=METRICS)
-    except InvalidError:
-        rows = np.loadtxt(file, ndmin=2)
-        if rows.shape[0] != METRICS:
-            raise
-        return np.asarray(rows.T)
+    rows = read_numbers(file)
+    if rows.shape[1] != METRICS:
+        rows = rows.T
+    if rows.shape[1] != METRICS:
+        raise InvalidError(
+            f"{file} has {rows.shape[1]} rows of {rows.shape[0]} columns",
+            hint=f"each row needs {METRICS} numbers",
+        )
+    return rows
 
 
 def _samples(rows: FloatArray) -> Samples:

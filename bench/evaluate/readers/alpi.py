@@ -7,13 +7,17 @@ the beginning of a window of the next. Within a pass windows do not overlap and 
 each pass is a record of its own, and all records of a machine belong together.
 """
 
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anomaly.learn.history import Catalog, History
 from anomaly.records import FloatArray, IntArray
@@ -71,10 +75,7 @@ def read(folder: Path) -> Logs:
     file = folder / "alarms.npz"
     if not file.is_file():
         raise InvalidError(f"{folder} has no alarms.npz", hint="--data is the folder that holds it")
-    with np.load(file, allow_pickle=False) as held:
-        if missing := {"x", "y", "machine"} - set(held.files):
-            raise InvalidError(f"{file} has no {', '.join(sorted(missing))}", hint="take it whole")
-        x, y, machine = held["x"], held["y"], held["machine"]
+    x, y, machine = _arrays(file)
     codes = tuple(int(code) for code in np.unique(np.concatenate([x.ravel(), y.ravel()])) if code)
     histories, numbers, untold = [], [], []
     for number, name in enumerate(np.unique(machine).tolist()):
@@ -88,6 +89,25 @@ def read(folder: Path) -> Logs:
         catalog=Catalog(sheet(codes)), histories=histories, machine=np.array(numbers),
         untold=untold,
     )  # fmt: skip
+
+
+def _arrays(file: Path) -> tuple[IntArray, IntArray, NDArray[Any]]:
+    """Windows, the stretches after them and their machines, as many of each."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
+            if missing := {"x", "y", "machine"} - set(held.files):
+                raise InvalidError(
+                    f"{file} has no {', '.join(sorted(missing))}", hint="take it whole"
+                )
+            x, y, machine = held["x"], held["y"], held["machine"]
+    except (OSError, EOFError, ValueError, AttributeError, zlib.error, zipfile.BadZipFile):
+        raise InvalidError(f"{file} is no archive of arrays", hint="is the file whole?") from None
+    if x.ndim != 2 or y.ndim != 2 or not len(x) == len(y) == len(machine) > 0:
+        raise InvalidError(
+            f"{file}: x is {x.shape}, y {y.shape}, machine {machine.shape}",
+            hint="each window needs a row of x, a row of y and a machine",
+        )
+    return x, y, machine
 
 
 def records_of(name: str, x: IntArray, y: IntArray) -> list[Record]:

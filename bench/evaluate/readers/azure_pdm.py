@@ -57,7 +57,7 @@ def _events(folder: Path, name: str, what: str) -> dict[str, list[tuple[int, str
     """Instants and names per machine, in the order of time."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for row in rows_of(folder, name, columns=("datetime", "machineID", what)):
-        found[row["machineID"]].append((instant_us(row["datetime"]), row[what]))
+        found[row["machineID"]].append((instant_us(row["datetime"], where=name), row[what]))
     return {machine: sorted(past) for machine, past in found.items()}
 
 

@@ -4,8 +4,6 @@ A cell is at its end when its capacity stays at or below 1.4 Ah (a single low va
 Cells that never get there are censored. One cycle stands for one hour of event time.
 """
 
-import csv
-import gzip
 from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 
 from anomaly.learn.history import History
 from anomaly.records import FloatArray
-from bench.evaluate.readers.numbers import find
+from bench.evaluate.readers.tables import number, rows_of
 from core.errors import InvalidError
 from core.product import Evidence, FailureMode, Metric, Product
 
@@ -53,21 +51,14 @@ def read(folder: Path) -> tuple[History, ...]:
     InvalidError
         If there is no such file, or it lacks a column.
     """
-    file = find(folder, "cycles.csv")
     cells: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-    opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
-        missing = {"cell", "cycle", *METRICS} - set(rows.fieldnames or ())
-        if missing:
-            raise InvalidError(
-                f"{file} has no column {', '.join(sorted(missing))}",
-                hint="it needs one row per cell and cycle with these columns",
-            )
-        for row in rows:
-            cells[row["cell"]].append(
-                (float(row["cycle"]), *(float(row[name] or "nan") for name in METRICS))
-            )
+    for row in rows_of(folder, "cycles.csv", columns=("cell", "cycle", *METRICS)):
+        where = f"cycles.csv, cell {row['cell']}, cycle {row['cycle']}"
+        cells[row["cell"]].append(
+            tuple(number(row, name, where=where) for name in ("cycle", *METRICS))
+        )
+    if not cells:
+        raise InvalidError(f"cycles.csv in {folder} has no rows", hint="is the file whole?")
     return tuple(_cell(name, np.array(sorted(own))) for name, own in cells.items())
 
 

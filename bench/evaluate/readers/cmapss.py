@@ -69,6 +69,10 @@ def read(folder: Path, subset: str) -> Recording:
     answers = find_optional(folder, f"RUL_{subset}.txt")
     cut = () if test is None else _units(test, has_failed=False)
     left = None if answers is None else read_numbers(answers, width=1)[:, 0]
+    if left is not None and not np.isfinite(left).all():
+        raise InvalidError(
+            f"{answers} has rows that are no number", hint="it needs the cycles left of each unit"
+        )
     if left is not None and len(left) != len(cut):
         raise InvalidError(
             f"{answers} has {len(left)} rows, and the test file of {subset} has {len(cut)} units",

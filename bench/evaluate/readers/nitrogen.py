@@ -8,7 +8,7 @@ import numpy as np
 
 from anomaly.learn.history import Catalog, History
 from anomaly.records import FloatArray, IntArray
-from bench.evaluate.readers.tables import instant_us, rows_of
+from bench.evaluate.readers.tables import instant_us, number, rows_of
 from core.errors import InvalidError
 from core.product import FailureMode, Metric, Product
 
@@ -45,11 +45,13 @@ def _table(folder: Path, name: str) -> tuple[dict[str, Any], list[str]]:
     if not labels:
         raise InvalidError(f"{name} has no rows or no columns {_LABEL}…h", hint="is it whole?")
     columns: dict[str, FloatArray] = {
-        column: np.array([float(row[column] or "nan") for row in rows])
+        column: np.array(
+            [number(row, column, where=f"{name}, row {n}") for n, row in enumerate(rows, start=1)]
+        )
         for column in rows[0]
         if column != "timestamp"
     }
-    at = np.array([instant_us(row["timestamp"]) for row in rows], dtype=np.int64)
+    at = np.array([instant_us(row["timestamp"], where=name) for row in rows], dtype=np.int64)
     order = np.argsort(at, kind="stable")
     found = {column: values[order] for column, values in columns.items()}
     return {"timestamp": at[order], **found}, labels

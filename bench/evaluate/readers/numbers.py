@@ -1,6 +1,7 @@
 """Files of numbers, plain or compressed (.gz)."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,14 @@ def find_optional(folder: Path, name: str) -> Path | None:
 
 
 def read_numbers(
-    file: Path, *, width: int, delimiter: str | None = None, header: int = 0
+    file: Path, *, width: int | None = None, delimiter: str | None = None, header: int = 0
 ) -> FloatArray:
     """Read a file of numbers.
 
     Parameters
     ----------
-    width : int
-        Columns that each row must have.
+    width : int, optional
+        Columns that each row must have; by default as many as the first one.
     delimiter : str, optional
         Between numbers; by default any blanks.
     header : int
@@ -57,17 +58,20 @@ def read_numbers(
     InvalidError
         If the file has no rows, or one of them is not `width` numbers.
     """
+    needed = f"each row needs {width} numbers" if width else "each row needs as many numbers"
     opened = gzip.open if file.suffix == ".gz" else open
     try:
         with opened(file, "rt", encoding="utf-8") as stream:
-            rows = np.loadtxt(stream, delimiter=delimiter, skiprows=header, ndmin=2)
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidError(
-            f"{file} is no table of numbers: {error}", hint=f"each row needs {width} numbers"
-        ) from None
-    if rows.shape[1] != width or not len(rows):
+            lines = [line for line in stream if line.strip()][header:]
+            rows = np.loadtxt(lines or ["0"], delimiter=delimiter, ndmin=2)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        what = str(error).partition(";")[0]
+        raise InvalidError(f"{file} is no table of numbers: {what}", hint=needed) from None
+    if not lines:
+        raise InvalidError(f"{file} has no rows", hint="is the file whole?")
+    if width is not None and rows.shape[1] != width:
         raise InvalidError(
             f"{file} has {rows.shape[0]} rows of {rows.shape[1]} columns",
-            hint=f"each row needs {width} numbers",
+            hint=needed,
         )
     return np.asarray(rows, dtype=np.float64)

@@ -265,6 +265,7 @@ def test_what_cannot_be_replayed_is_said_with_a_remedy() -> None:
         ([PUMP.name, "--from", "2026-02-01", "--to", "2026-01-01"], InvalidError, "is not after"),
         ([PUMP.name, "--to", early], InvalidError, "nothing was forecast"),
         ([PUMP.name, "--what-if", "confirm=9"], InvalidError, "9 of the last 3"),
+        ([PUMP.name, "--useful", "1h"], InvalidError, "no alert could be right"),
     )
 
     for args, kind, said in cases:

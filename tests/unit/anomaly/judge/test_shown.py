@@ -59,6 +59,38 @@ def test_figures_stand_with_their_intervals_and_empty_where_there_is_none() -> N
     assert control[8:11] == ("", "", "")
 
 
+def test_horizons_stand_in_order_and_those_that_nothing_is_known_of_are_left_out() -> None:
+    far = msgspec.structs.replace(HORIZON, horizon_hours=168, average_precision=None)
+    reached = msgspec.structs.replace(REACHED, horizons=(far, HORIZON))
+    told = msgspec.structs.replace(table("worn").modes[0], reached=reached)
+
+    ours = next(iter(table_rows(msgspec.structs.replace(table("worn"), modes=(told,)))))
+
+    assert ours[8:10] == ("24: 0.80", "24: 0.012; 168: 0.012")
+
+
+def test_when_an_alert_is_right_is_said_once_for_those_that_share_it() -> None:
+    both = table("worn", "leak")
+    apart = msgspec.structs.replace(both.modes[1], lead_hours=48)
+
+    shared = [line for line in notes(both) if "is right" in line]
+    own = [
+        line
+        for line in notes(msgspec.structs.replace(both, modes=(both.modes[0], apart)))
+        if "is right" in line
+    ]
+
+    assert [line.split(":")[0] for line in shared] == ["all failure modes"]
+    assert [line.split(":")[0] for line in own] == ["worn", "leak"]
+
+
+def test_a_short_time_of_watching_is_not_rounded_to_nothing() -> None:
+    short = msgspec.structs.replace(ALERTS, device_years=0.04)
+    total = msgspec.structs.replace(REACHED, alerts=short)
+
+    assert "0.04 device-years" in next(notes(msgspec.structs.replace(table("worn"), total=total)))
+
+
 def test_below_the_table_stands_what_was_left_out() -> None:
     text = "\n".join(notes(table("worn")))
 
