@@ -23,6 +23,9 @@ _GAP_STEPS = 3.0
 _FAN_STEPS = 40
 _TABLE_ROWS = 14
 _MARKERS_MAX = 6
+_Band = tuple[float | None, float | None]
+"""From and to of what is normal; None where nobody knows."""
+_NO_BAND: _Band = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,7 @@ def evidence_chart(  # noqa: PLR0913 - what is drawn, and when and where it is
     metric = product.metric(evidence.metric)
     line = _Line()
     for row in _without_gaps(rows):
-        lo, hi = _band(row)
-        line.add(row.at, row.low, row.high, lo, hi)
+        line.add(row.at, row.low, row.high, _low_band(row), _high_band(row))
     limit = _limit(evidence, rows)
     fan = _fan(part, rows, limit, now) if part else None
     window = part.window if part and part.status == "declining" else None
@@ -137,7 +139,7 @@ def raw_chart(
     """Draw a metric as it was measured."""
     line = _Line()
     for row in rows:
-        line.add(row.at, row.low, row.high, None, None)
+        line.add(row.at, row.low, row.high, _NO_BAND, _NO_BAND)
     nothing: list[None] = [None] * len(line.at)
     series = {
         "t": line.at,
@@ -200,17 +202,19 @@ class _Line:
         at: datetime,
         low: float | None,
         high: float | None,
-        lo: float | None,
-        hi: float | None,
+        low_band: _Band,
+        high_band: _Band,
     ) -> None:
         instant = at.timestamp()
-        values = [low] if low is None or low == high else [low, high]
-        for place, value in enumerate(values):
+        points = [(low, low_band)]
+        if low is not None and low != high:
+            points.append((high, high_band))
+        for place, (value, band) in enumerate(points):
             # The second one lies a second later: x must rise, and no chart shows a second.
             self.at.append(instant + place)
             self.value.append(value)
-            self.low.append(lo)
-            self.high.append(hi)
+            self.low.append(band[0])
+            self.high.append(band[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,13 +273,29 @@ def _limit(evidence: Evidence, rows: Sequence[NormalBucket]) -> float | None:
     if evidence.direction == "both":
         newest = [r for r in rows if r.low is not None and r.expected is not None][-1:]
         sign = -1.0 if newest and (newest[0].low or 0) < (newest[0].expected or 0) else 1.0
-    return fmean(expected) + sign * evidence.failed_at
+    limit = fmean(expected) + sign * evidence.failed_at
+    # Where health itself comes that far, as the conditions change, no level tells it from a failure.
+    reached = (max if sign > 0 else min)(r.expected for r in rows if r.expected is not None)
+    return limit if sign * (limit - reached) > 0 else None
 
 
-def _band(row: NormalBucket) -> tuple[float | None, float | None]:
-    if row.expected is None or row.spread is None:
-        return None, None
-    return row.expected - BAND_SPREADS * row.spread, row.expected + BAND_SPREADS * row.spread
+def _low_band(row: NormalBucket) -> _Band:
+    """What was normal where the step's lowest value was measured."""
+    if row.low_expected is None:
+        return _band(row.expected, row.spread)
+    return _band(row.low_expected, row.low_spread)
+
+
+def _high_band(row: NormalBucket) -> _Band:
+    if row.high_expected is None:
+        return _band(row.expected, row.spread)
+    return _band(row.high_expected, row.high_spread)
+
+
+def _band(expected: float | None, spread: float | None) -> _Band:
+    if expected is None or spread is None:
+        return _NO_BAND
+    return expected - BAND_SPREADS * spread, expected + BAND_SPREADS * spread
 
 
 def _without_gaps(rows: Sequence[NormalBucket]) -> list[NormalBucket]:
@@ -300,7 +320,7 @@ def _table(rows: Sequence[NormalBucket]) -> list[TableRow]:
     step = max(1, len(found) // _TABLE_ROWS)
     table = []
     for row in found[::-1][::step][::-1]:
-        lo, hi = _band(row)
+        lo, hi = _low_band(row)[0], _high_band(row)[1]
         if row.low is not None and row.high is not None:
             table.append(
                 TableRow(at=row.at, low=row.low, high=row.high, normal_low=lo, normal_high=hi)
@@ -314,7 +334,7 @@ def _summary(metric: Metric, rows: Sequence[NormalBucket], limit: float | None) 
         return "No values yet."
     digits = _digits(newest.high)
     text = f"Now {written.number(newest.high, digits, metric.unit)}"
-    lo, hi = _band(newest)
+    lo, hi = _high_band(newest)
     if lo is not None and hi is not None:
         text += f", normal is {written.number(lo, digits)} to {written.number(hi, digits)}"
     if limit is not None:

@@ -189,8 +189,14 @@ class NormalBucket:
     low: float | None
     high: float | None
     expected: float | None
+    """Mean over the step."""
     spread: float | None
     score: float | None
+    low_expected: float | None = None
+    """In the window of the lowest value."""
+    low_spread: float | None = None
+    high_expected: float | None = None
+    high_spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,11 @@ from typing import Any
 
 from anomaly.wording.service import LANGUAGES
 from api import words
-from api.records import HistoryEntry, Json
+from api.records import Detection, HistoryEntry, Json
 from api.written import in_language
 from maintenance.reasons import explain
 
+_NOTICED_MAX = 2
 _ACTIONS = {
     "ticket.opened": "Ticket opened",
     "ticket.resolved": "Ticket closed",
@@ -45,6 +46,13 @@ def measured(evidence: Json | None) -> list[Mapping[str, Any]]:
     inner = (evidence or {}).get("evidence") or evidence or {}
     found = [m for m in _list(inner, "metrics") if isinstance(m, Mapping) and m.get("title")]
     return sorted(found, key=lambda m: -abs(m.get("deviation_spreads") or 0.0))
+
+
+def noticed(detection: Detection) -> list[str]:
+    """What a detection says in a list; that a fault is no longer reported says nothing of metrics."""
+    if (detection.kind, detection.change) == ("reported_fault", "cleared"):
+        return []
+    return sentences(detection.evidence)[:_NOTICED_MAX]
 
 
 def action(entry: HistoryEntry) -> str:

@@ -43,6 +43,17 @@ TICKET_STATE_LEVEL = {
     "cancelled": "none",
 }
 KIND = {"preventive": "before the failure", "corrective": "after the failure"}
+NOTICED = {
+    ("wear", "raised"): "left its normal range",
+    ("wear", "cleared"): "back to normal",
+    ("reported_fault", "raised"): "reported by the device",
+    ("reported_fault", "cleared"): "no longer reported by the device",
+    ("sensor", "raised"): "left its normal range",
+    ("sensor", "cleared"): "back to normal",
+}
+"""What became of a part or sensor, by kind and change of a detection."""
+COUNTED_BELOW = 30
+"""Cases below which counts stand alone: 3 of 3 is no 100 %."""
 VERDICT = {
     "confirmed": "Fault confirmed",
     "incipient": "Beginning wear found",

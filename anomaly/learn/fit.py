@@ -58,6 +58,8 @@ class Ground:
     """That calibrates."""
     after_us: int | None
     """After which `check` begins; None: it is `train`."""
+    seen_from_us: int
+    """Begin of what is known of any device."""
     seen_until: tuple[int, int]
     """End of `train` and of `check`."""
     group: IntArray
@@ -111,6 +113,7 @@ def ground_of(  # noqa: PLR0913 - what to learn from and how, named
         check = _asked(catalog, later, after_us=train_until_us, width=width)
     return Ground(
         catalog=catalog, spec=spec, train=train, check=check, after_us=train_until_us,
+        seen_from_us=min(map(_known_from_us, past), default=last_us),
         seen_until=(last_us, calibrate_until_us), group=_group(histories, together),
         horizons=tuple(sorted(horizons_hours)), seeds=tuple(seeds),
         may_recur=tuple(groups) == GROUPS,
@@ -165,7 +168,9 @@ def fit_mode(tables: Tables, mode: str, told: ToldMode | None) -> ModeModel:
         horizons=ground.horizons, seeds=ground.seeds, after_us=ground.after_us,
         train=train, check=check,
     )  # fmt: skip
-    return job.fit(mode, ground.spec, seen_until=ground.seen_until)
+    return job.fit(
+        mode, ground.spec, seen_from_us=ground.seen_from_us, seen_until=ground.seen_until
+    )
 
 
 def fit_mode_models(  # noqa: PLR0913 - what to learn from and how, named
@@ -230,6 +235,11 @@ def _asked(
     return Instants(at_us=thinned(rows, width=width), histories=histories)
 
 
+def _known_from_us(history: History) -> int:
+    """When what is known of a device begins: not at its delivery, which may have been long before."""
+    return int(history.at_us[0]) if len(history.at_us) else history.seen_from_us
+
+
 def _failures(histories: Sequence[History], place: int, *, after_us: int | None = None) -> int:
     start = -np.inf if after_us is None else after_us
     return sum(int(np.sum((h.failure_mode == place) & (h.failure_us > start))) for h in histories)
@@ -260,7 +270,9 @@ class _Job:
     check: Slice
     after_us: int | None
 
-    def fit(self, mode: str, spec: FrameSpec, *, seen_until: tuple[int, int]) -> ModeModel:
+    def fit(
+        self, mode: str, spec: FrameSpec, *, seen_from_us: int, seen_until: tuple[int, int]
+    ) -> ModeModel:
         own = self._own()
         share = self._share_of_shared(own)
         failures = _failures(self.check.histories, self.place, after_us=self.after_us)
@@ -276,7 +288,7 @@ class _Job:
             hazard=own.hazard,
             calibration=calibration,
             seen=Range(
-                from_us=min((h.begins_us for h in self.train.histories), default=seen_until[0]),
+                from_us=seen_from_us,
                 train_until_us=seen_until[0],
                 calibrate_until_us=seen_until[1],
                 devices=len(self.train.histories),

@@ -52,6 +52,26 @@ left join anomaly.model_role r
 where m.product_id = %(product_id)s
 order by m.failure_mode, m.revision desc;
 
+-- name: model_card
+-- All about one model but its parameters, and what it said in shadow beside what was said then.
+select m.id, p.name, m.failure_mode, m.revision, r.role, m.data_from, m.data_through, m.devices,
+       m.failures, m.figures, m.code_version, m.created_at, m.features, m.seeds,
+       s.forecasts, s.newest_at, s.chance, s.chance_said
+from anomaly.model m
+join gateway.product p on p.id = m.product_id
+left join anomaly.model_role r
+    on r.product_id = m.product_id and r.failure_mode = m.failure_mode and r.model_id = m.id
+cross join lateral (
+    select count(*) as forecasts, max(x.made_at) as newest_at, avg(x.p_fail_30d)::float8 as chance,
+           avg(f.p_fail_30d)::float8 as chance_said
+    from anomaly.shadow_forecast x
+    left join anomaly.forecast f
+        on f.device_id = x.device_id and f.failure_mode = x.failure_mode and f.made_at = x.made_at
+    where x.model_id = m.id
+) s
+where m.id = %(model_id)s
+order by r.role limit 1;
+
 -- name: model_by_id
 select id, product_id, failure_mode, revision, parameters from anomaly.model where id = %(model_id)s;
 

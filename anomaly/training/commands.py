@@ -13,6 +13,8 @@ from anomaly.cluster import cluster_of
 from anomaly.rules import store as rules_store
 from anomaly.rules.records import RuleEvent
 from anomaly.training import job, job_store, service, store
+from anomaly.training.card import card_lines, contest_lines
+from anomaly.training.due import Training
 from anomaly.training.records import ModelEvent
 from core.clock import wall_now
 from core.endpoints import database_url
@@ -75,7 +77,7 @@ def train(product: str, seeds: str, *, if_due: bool) -> None:
 
 def _show_outcome(done: Sequence[service.Trained]) -> None:
     show_table(
-        ("failure mode", "model", "failures judged", "error now", "error of the new", "outcome"),
+        ("failure mode", "model", "failures judged", "Brier score now", "of the new", "outcome"),
         [
             (
                 item.contest.mode,
@@ -141,7 +143,7 @@ def list_models(product: str) -> None:
                 f"{item.data_from:%d %b %Y} to {item.data_through:%d %b %Y}",
                 str(item.devices),
                 str(item.failures),
-                f"{item.figures.get('better_share', 0):.0%}",
+                f"{item.figures.get('better_share', 0):.0%}" if item.judged else "–",
                 item.life.words.removeprefix("remaining life "),
             )
             for item in rows
@@ -161,8 +163,18 @@ def history(product: str) -> None:
         models = store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
         rules = rules_store.read_events(connection, product_id=row.id, limit=_EVENTS_SHOWN)
         trainings = job_store.read_trainings(connection, product_id=row.id, limit=_TRAININGS_SHOWN)
+    if not (trainings or models or rules):
+        click.echo(f"{product} was never trained, and no rule of it was demoted")
+        return
     both: list[ModelEvent | RuleEvent] = [*models, *rules]
     events = sorted(both, key=lambda event: event.at, reverse=True)[:_EVENTS_SHOWN]
+    if trainings:
+        _show_trainings(trainings)
+    if events:
+        _show_events(events)
+
+
+def _show_trainings(trainings: Sequence[Training]) -> None:
     show_table(
         ("trained", "because", "failures known", "took", "outcome"),
         [
@@ -180,6 +192,9 @@ def history(product: str) -> None:
             for training in trainings
         ],
     )
+
+
+def _show_events(events: Sequence[ModelEvent | RuleEvent]) -> None:
     show_table(
         ("when", "failure mode", "model", "what", "why"),
         [
@@ -197,6 +212,21 @@ def history(product: str) -> None:
 
 @model.command()
 @click.argument("number", type=int)
+def show(number: int) -> None:
+    """Show all about model NUMBER: data range, features, figures, code version, and what it said in shadow.
+
+    Figures are those of devices that nobody learned from, beside what spoke then. The Brier score is the mean
+    squared error of the chance of failing within the time that the scheduler needs; lower is better.
+    """
+    with connect(database_url(load_settings()), name="model show") as connection:
+        card = store.read_card(connection, model_id=number)
+    show_table(("model", str(number)), card_lines(card))
+    if card.row.judged:
+        show_table(("on devices never seen", "this model", "what spoke"), contest_lines(card.row))
+
+
+@model.command()
+@click.argument("number", type=int)
 @click.option("--reason", default="put back by hand", show_default=True, help="Kept with it.")
 def restore(number: int, reason: str) -> None:
     """Let model NUMBER speak (again), whichever speaks now."""
@@ -207,10 +237,19 @@ def restore(number: int, reason: str) -> None:
 
 @model.command()
 @click.argument("number", type=int)
+@click.option("--end", is_flag=True, help="Ask it no longer.")
 @click.option("--reason", default="asked for by hand", show_default=True, help="Kept with it.")
-def shadow(number: int, reason: str) -> None:
-    """Ask model NUMBER about live data without letting it speak; see anomaly.shadow_forecast."""
+def shadow(number: int, reason: str, *, end: bool) -> None:
+    """Ask model NUMBER about live data without letting it speak.
+
+    `forecare model show NUMBER` says how often it was asked, and what it said beside what was said; each
+    answer is a row of anomaly.shadow_forecast. One model per failure mode is in shadow.
+    """
     with connect(database_url(load_settings()), name="model shadow") as connection:
+        if end:
+            kept = service.end_shadow(connection, model_id=number, reason=reason, now=wall_now())
+            click.echo(f"model {kept.id} is no longer asked for {kept.failure_mode}")
+            return
         kept = service.shadow(connection, model_id=number, reason=reason, now=wall_now())
     click.echo(f"model {kept.id} is in shadow for {kept.failure_mode} from the next forecast on")
 
@@ -223,6 +262,11 @@ def withdraw(product: str, failure_mode: str, reason: str) -> None:
     """Let the first layer speak alone again for FAILURE_MODE of PRODUCT."""
     with connect(database_url(load_settings()), name="model withdraw") as connection:
         row = _product(connection, product)
+        if failure_mode not in {mode.name for mode in row.product.failure_modes}:
+            raise NotFoundError(
+                f"{product} has no failure mode {failure_mode!r}",
+                hint=f"its failure modes: {', '.join(m.name for m in row.product.failure_modes)}",
+            )
         done = service.withdraw(
             connection, product_id=row.id, failure_mode=failure_mode, reason=reason, now=wall_now()
         )
@@ -243,7 +287,9 @@ def _seeds(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{text!r} are no whole numbers: for instance 0,1,2") from None
+        raise click.BadParameter(
+            f"{text!r}: give whole numbers with commas between, for instance 0,1,2"
+        ) from None
 
 
 def _number(value: float | None) -> str:

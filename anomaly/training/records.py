@@ -84,9 +84,31 @@ class ModelRow:
     created_at: datetime
 
     @property
+    def judged(self) -> int:
+        """Failures in the stretch of time in which it was compared with what spoke."""
+        return int(self.figures.get("events", 0))
+
+    @property
     def life(self) -> LifeTold:
         """None was learned in models that were kept before it was."""
         return msgspec.convert(self.figures.get("life", {}), LifeTold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """All about one model but its parameters."""
+
+    row: ModelRow
+    product: str
+    features: tuple[str, ...]
+    seeds: tuple[int, ...]
+    shadow_forecasts: int
+    """That it made without speaking."""
+    shadow_newest_at: datetime | None
+    shadow_chance: float | None
+    """Mean of its chances of failing within 30 days."""
+    shadow_chance_said: float | None
+    """Mean of what was said at the same moments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

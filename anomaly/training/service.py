@@ -23,7 +23,7 @@ from anomaly.training.said import FirstLayer
 from anomaly.training.said_store import read_said
 from anomaly.training.slices import Slices, cut, is_judge
 from anomaly.training.speaker import look
-from core.errors import InvalidError
+from core.errors import ConflictError, InvalidError
 from core.pool import Connection
 
 SEEDS = (0, 1, 2)
@@ -241,7 +241,13 @@ def restore(connection: Connection, *, model_id: int, reason: str, now: datetime
 
 
 def shadow(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:
-    """Ask a model on live data without letting it speak; the caller commits."""
+    """Ask a model on live data without letting it speak; the caller commits.
+
+    Raises
+    ------
+    ConflictError
+        If it speaks.
+    """
     return _appoint(connection, model_id, role="shadow", change="shadowed", reason=reason, now=now)
 
 
@@ -256,10 +262,52 @@ def _appoint(  # noqa: PLR0913 - a role and why, named
 ) -> KeptModel:
     product_id, kept = store.read_model(connection, model_id=model_id)
     store.lock_product(connection, product_id=product_id)
+    held = {
+        own: number
+        for mode, own, number in store.read_role_ids(connection, product_id=product_id)
+        if mode == kept.failure_mode
+    }
+    if held.get(role) == model_id:
+        return kept
+    if role == "shadow" and held.get("champion") == model_id:
+        raise ConflictError(
+            f"model {model_id} speaks for {kept.failure_mode}, so it is no shadow",
+            hint=f"`forecare model withdraw PRODUCT {kept.failure_mode}` makes it silent first",
+        )
+    if role == "champion" and held.get("shadow") == model_id:
+        store.clear_role(
+            connection, product_id=product_id, failure_mode=kept.failure_mode, role="shadow"
+        )
     store.set_role(connection, product_id=product_id, kept=kept, role=role, now=now)
     store.add_event(
         connection, product_id=product_id, failure_mode=kept.failure_mode, model_id=kept.id,
         change=change, reason=reason, now=now,
+    )  # fmt: skip
+    return kept
+
+
+def end_shadow(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:
+    """Ask a model in shadow no longer; the caller commits.
+
+    Raises
+    ------
+    ConflictError
+        If it is not in shadow.
+    """
+    product_id, kept = store.read_model(connection, model_id=model_id)
+    store.lock_product(connection, product_id=product_id)
+    if (kept.failure_mode, "shadow", model_id) not in store.read_role_ids(
+        connection, product_id=product_id
+    ):
+        raise ConflictError(
+            f"model {model_id} is not in shadow", hint="`forecare model list PRODUCT` shows roles"
+        )
+    store.clear_role(
+        connection, product_id=product_id, failure_mode=kept.failure_mode, role="shadow"
+    )
+    store.add_event(
+        connection, product_id=product_id, failure_mode=kept.failure_mode, model_id=model_id,
+        change="withdrawn", reason=reason, now=now,
     )  # fmt: skip
     return kept
 

@@ -12,7 +12,7 @@ from anomaly.learn.life import Memory
 from anomaly.learn.model import ModeModel
 from anomaly.learn.remaining import PartMemory
 from anomaly.store import to_us
-from anomaly.training.records import KeptModel, ModelChange, ModelEvent, ModelRow, Role
+from anomaly.training.records import KeptModel, ModelCard, ModelChange, ModelEvent, ModelRow, Role
 from core.errors import NotFoundError
 from core.pool import Connection
 from core.sql import Queries
@@ -135,6 +135,34 @@ def read_models(connection: Connection, *, product_id: int) -> list[ModelRow]:
     ]  # fmt: skip
 
 
+def read_card(connection: Connection, *, model_id: int) -> ModelCard:
+    """Return all about a model but its parameters.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that number.
+    """
+    row = connection.execute(_queries["model_card"], {"model_id": model_id}).fetchone()
+    if row is None:
+        raise _no_model(model_id)
+    return ModelCard(
+        row=ModelRow(
+            id=row[0], failure_mode=row[2], revision=row[3], role=row[4], data_from=row[5],
+            data_through=row[6], devices=row[7], failures=row[8], figures=row[9],
+            code_version=row[10], created_at=row[11],
+        ),
+        product=row[1], features=tuple(row[12]), seeds=tuple(row[13]), shadow_forecasts=row[14],
+        shadow_newest_at=row[15], shadow_chance=row[16], shadow_chance_said=row[17],
+    )  # fmt: skip
+
+
+def _no_model(model_id: int) -> NotFoundError:
+    return NotFoundError(
+        f"there is no model {model_id}", hint="`forecare model list PRODUCT` shows them"
+    )
+
+
 def read_model(connection: Connection, *, model_id: int) -> tuple[int, KeptModel]:
     """Return a model and the product it belongs to.
 
@@ -145,9 +173,7 @@ def read_model(connection: Connection, *, model_id: int) -> tuple[int, KeptModel
     """
     row = connection.execute(_queries["model_by_id"], {"model_id": model_id}).fetchone()
     if row is None:
-        raise NotFoundError(
-            f"there is no model {model_id}", hint="`forecare model list PRODUCT` shows them"
-        )
+        raise _no_model(model_id)
     return row[1], KeptModel(id=row[0], failure_mode=row[2], model=_model(row[4]))
 
 

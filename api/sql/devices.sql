@@ -78,9 +78,12 @@ limit 1;
 
 -- name: expectation
 -- What was measured and what is normal, per evidence metric. Peaks survive the thinning: each bucket
--- keeps its lowest and its highest value.
+-- keeps its lowest and its highest value, and what was normal in their own windows: beside the bucket's
+-- mean every metric that follows its conditions would seem abnormal.
 select time_bucket(%(bucket)s, at) as at, min(observed)::float8 as low, max(observed)::float8 as high,
-    avg(expected)::float8 as expected, avg(spread)::float8 as spread, max(score)::float8 as score
+    avg(expected)::float8 as expected, avg(spread)::float8 as spread, max(score)::float8 as score,
+    first(expected, observed)::float8 as low_expected, first(spread, observed)::float8 as low_spread,
+    last(expected, observed)::float8 as high_expected, last(spread, observed)::float8 as high_spread
 from anomaly.expectation
 where device_id = %(device_id)s and metric = %(metric)s and at >= %(from)s and at <= %(to)s
 group by 1

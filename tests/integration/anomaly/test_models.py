@@ -1,7 +1,9 @@
 """Models on a real database: trained on what scoring left, better ones speak, old ones come back."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +29,7 @@ from anomaly.training import service, store
 from anomaly.training.live import speak_live
 from anomaly.training.speaker import look
 from core.clock import wall_now
-from core.errors import NotFoundError
+from core.errors import ConflictError, NotFoundError
 from core.pool import Connection, Pool
 from core.product import product_from_json
 from tests.integration.anomaly.test_worker import FLEET, deliver, register, register_pumps, work
@@ -338,6 +340,68 @@ def test_a_model_that_was_stored_before_remaining_life_was_learned_goes_on_sayin
     assert life[:, 2] == pytest.approx([264.756, 200.202], rel=2e-3)
 
 
+def test_a_model_has_one_role_and_a_role_that_it_has_is_no_news(
+    pool: Pool, product_id: int, model: ModeModel
+) -> None:
+    def roles() -> tuple[tuple[str, str, int], ...]:
+        return store.read_role_ids(connection, product_id=product_id)
+
+    with pool.connection() as connection:
+        number = store.add_model(
+            connection, product_id=product_id, model=model, figures={}, now=wall_now()
+        )
+        asked: Mapping[str, Any] = {"model_id": number, "reason": "test", "now": wall_now()}
+
+        service.shadow(connection, **asked)
+        service.shadow(connection, **asked)
+        in_shadow = roles()
+        service.restore(connection, **asked)
+        service.restore(connection, **asked)
+        speaking = roles()
+        with pytest.raises(ConflictError, match="speaks for"):
+            service.shadow(connection, **asked)
+        with pytest.raises(ConflictError, match="is not in shadow"):
+            service.end_shadow(connection, **asked)
+
+        events = store.read_events(connection, product_id=product_id, limit=9)
+    assert in_shadow == ((MODE, "shadow", number),)
+    assert speaking == ((MODE, "champion", number),)
+    assert [event.change for event in events] == ["restored", "shadowed"]
+
+
+def test_a_model_in_shadow_is_asked_no_longer_when_somebody_says_so(
+    pool: Pool, product_id: int, model: ModeModel
+) -> None:
+    with pool.connection() as connection:
+        number = store.add_model(
+            connection, product_id=product_id, model=model, figures={}, now=wall_now()
+        )
+        service.shadow(connection, model_id=number, reason="test", now=wall_now())
+
+        service.end_shadow(connection, model_id=number, reason="seen enough", now=wall_now())
+
+        assert store.read_role_ids(connection, product_id=product_id) == ()
+        (event, _) = store.read_events(connection, product_id=product_id, limit=9)
+    assert (event.model_id, event.change, event.reason) == (number, "withdrawn", "seen enough")
+
+
+def test_all_about_a_model_can_be_read(pool: Pool, product_id: int, model: ModeModel) -> None:
+    with pool.connection() as connection:
+        number = store.add_model(
+            connection, product_id=product_id, model=model, figures={}, now=wall_now()
+        )
+
+        card = store.read_card(connection, model_id=number)
+
+        with pytest.raises(NotFoundError, match="no model 4711"):
+            store.read_card(connection, model_id=4711)
+    assert (card.product, card.row.failure_mode) == (PUMP.name, MODE)
+    assert card.features == tuple(model.spec.names)
+    assert card.seeds == (0,)
+    assert card.shadow_forecasts == 0
+    assert card.row.data_from == instant(int(min(told.at_us[0] for told in FLEET_TOLD[:30])))
+
+
 def test_a_model_that_does_not_exist_is_named(pool: Pool, product_id: int) -> None:
     with pool.connection() as connection, pytest.raises(NotFoundError, match="no model 4711"):
         service.restore(connection, model_id=4711, reason="", now=wall_now())
@@ -593,7 +657,11 @@ def test_a_model_in_shadow_is_written_down_and_says_nothing(
         shadows = connection.execute(
             "select distinct failure_mode, model_id from anomaly.shadow_forecast"
         ).fetchall()
+        card = store.read_card(connection, model_id=number)
     assert shadows == [(MODE, number)]
+    assert card.shadow_forecasts > 0
+    assert card.shadow_chance is not None
+    assert card.shadow_chance_said is not None
 
 
 def test_a_champion_speaks_in_a_backtest_unless_it_learned_from_the_time_that_is_judged(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -94,6 +95,28 @@ def test_the_normal_band_is_two_spreads_wide_on_each_side() -> None:
 
     assert chart.series["lo"] == [pytest.approx(1.1)]
     assert chart.series["hi"] == [pytest.approx(1.9)]
+
+
+def test_each_end_of_a_step_is_held_against_what_was_normal_in_its_own_window() -> None:
+    swinging = replace(
+        bucket(0, 1.0, 2.0), low_expected=1.1, low_spread=0.1, high_expected=1.9, high_spread=0.1
+    )
+
+    series = chart_of([swinging]).series
+
+    assert series["v"] == [1.0, 2.0]
+    assert series["lo"] == [pytest.approx(0.9), pytest.approx(1.7)]
+    assert series["hi"] == [pytest.approx(1.3), pytest.approx(2.1)]
+
+
+def test_a_level_that_health_itself_reaches_is_no_limit() -> None:
+    rows = [replace(bucket(h, 1.5), expected=1.5 if h % 4 else 9.0) for h in range(10, -1, -1)]
+
+    chart = chart_of(rows, declining(100, 200, 300))
+
+    assert chart.series["limit"] is None
+    assert not chart.has_forecast
+    assert chart.series["window"] is not None
 
 
 def test_the_limit_stands_where_the_sheet_says_the_part_counts_as_failed() -> None:

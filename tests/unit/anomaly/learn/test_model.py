@@ -1,12 +1,14 @@
 """The model of a failure mode, learned by time and by device."""
 
+from dataclasses import replace
 from functools import cache
 
 import msgspec
 import numpy as np
 import pytest
 
-from anomaly.learn.fit import fit_mode_model
+from anomaly.learn.age import Age
+from anomaly.learn.fit import fit_mode_model, ground_of
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import History
 from anomaly.learn.model import ModeModel
@@ -72,6 +74,19 @@ def test_what_a_model_has_seen_is_counted() -> None:
     later = [np.sum((h.failure_us > TRAIN) & (h.failure_us <= CHECK)) for h in fleet()]
     assert seen.failures == sum(belongs)
     assert seen.calibration_failures == sum(later)
+
+
+def test_a_model_has_seen_nothing_of_the_time_before_its_data() -> None:
+    at = np.array([300, 301]) * HOUR
+    values = np.zeros((2, len(CATALOG.metrics)))
+    delivered = [replace(h, at_us=at, values=values) for h in fleet()]
+
+    ground = ground_of(
+        CATALOG, delivered, train_until_us=TRAIN, calibrate_until_us=CHECK, seeds=(0,),
+        groups=(Age,),
+    )  # fmt: skip
+
+    assert ground.seen_from_us == at[0]
 
 
 def test_calibrated_survival_falls_over_any_horizons_and_agrees_at_the_known_ones() -> None:
