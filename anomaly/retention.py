@@ -1,6 +1,6 @@
-"""Lets windows and paths go that no product keeps any more: whole chunks, by event time. Never commits.
+"""Lets go what no product keeps any more, and what models remembered that no longer speak. Never commits.
 
-The tables are shared by all products, so a chunk goes when it is older than this product keeps, and when no
+Windows and paths go by whole chunks, by event time. The tables are shared by all products, so a chunk goes when it is older than this product keeps, and when no
 other product has rows in it that it keeps. What training and backtests read of a product is never shorter
 than what its sheet says, only longer, by up to a chunk or by what others keep.
 """
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from anomaly.daily import claim_day, keep_day
 from anomaly.store import ProductRow
+from anomaly.training.store import forget_silent_memories
 from core.failpoint import failpoint
 from core.pool import Connection
 from core.product import product_from_json
@@ -29,25 +30,39 @@ class _Keeper:
     """None: it keeps all."""
 
 
-def let_windows_go(connection: Connection, row: ProductRow, *, now: datetime) -> int:
-    """Drop what is too old, once for each day of the product's stream; the caller commits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """What one look let go."""
 
-    Returns
-    -------
-    int
-        Chunks that went.
+    chunks: int = 0
+    memories: int = 0
+    """Devices of which a model remembered something."""
+
+
+def let_go(connection: Connection, row: ProductRow, *, now: datetime) -> Gone:
+    """Drop what is of no use any more, once for each day of the product's stream; the caller commits.
+
+    A model that no longer speaks is forgotten here and not when it falls silent: a scorer that has asked it just before
+    may write once more. Put back, it goes on from what is still there, or makes its estimates anew; both say the same.
     """
     through = claim_day(connection, row, job="retention", now=now)
     if through is None:
-        return 0
+        return Gone()
     keep_day(connection, product_id=row.id, job="retention", through=through, now=now)
+    memories = forget_silent_memories(
+        connection, product_id=row.id, modes=[mode.name for mode in row.product.failure_modes]
+    )
     before = before_when(row.product.retention.windows, newest=through, now=now)
-    if before is None:
-        return 0
-    keepers = _read_keepers(connection, row, now=now)
-    gone = sum(_drop(connection, table, before=before, keepers=keepers) for table in _TABLES)
+    chunks = 0 if before is None else _drop_chunks(connection, row, before=before, now=now)
     failpoint("anomaly.before_retention_commit")
-    return gone
+    return Gone(chunks=chunks, memories=memories)
+
+
+def _drop_chunks(
+    connection: Connection, row: ProductRow, *, before: datetime, now: datetime
+) -> int:
+    keepers = _read_keepers(connection, row, now=now)
+    return sum(_drop(connection, table, before=before, keepers=keepers) for table in _TABLES)
 
 
 def before_when(

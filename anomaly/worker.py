@@ -15,7 +15,7 @@ from anomaly.fleet import service as fleet
 from anomaly.life_store import learn_lives
 from anomaly.precedent import service as precedent
 from anomaly.precedent.service import Precedents
-from anomaly.retention import let_windows_go
+from anomaly.retention import let_go
 from anomaly.rules import service as rules
 from anomaly.state_store import DeviceProgress
 from anomaly.training.live import Voices
@@ -169,11 +169,13 @@ class Worker:
             _log.info("precedents.changed", product=row.product.name, failure_modes=changed)
 
     def _let_go(self, row: store.ProductRow) -> None:
-        """Let windows go that no product keeps any more."""
+        """Let go what no product keeps any more, and what models remembered that no longer speak."""
         with self.pool.connection() as connection:
-            gone = let_windows_go(connection, row, now=wall_now())
-        if gone:
-            _log.info("windows.gone", product=row.product.name, chunks=gone)
+            gone = let_go(connection, row, now=wall_now())
+        if gone.chunks:
+            _log.info("windows.gone", product=row.product.name, chunks=gone.chunks)
+        if gone.memories:
+            _log.info("memories.gone", product=row.product.name, devices=gone.memories)
 
     def _watch_drift(self, row: store.ProductRow) -> None:
         """Compare the product's last weeks, and its forecasts, with what was learned."""

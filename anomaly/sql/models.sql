@@ -138,6 +138,14 @@ values (%(device_id)s, %(model_id)s, %(at)s, %(life_hours)s, %(part)s)
 on conflict (device_id, model_id) do update
 set at = excluded.at, life_hours = excluded.life_hours, part = excluded.part;
 
+-- name: forget_silent_memories
+-- Of models that have no role, or whose failure mode the sheet no longer has.
+delete from anomaly.life_memory k
+using anomaly.model m
+where m.id = k.model_id and m.product_id = %(product_id)s
+  and (m.failure_mode <> all(%(modes)s::text[])
+       or not exists (select from anomaly.model_role r where r.model_id = m.id));
+
 -- name: forget_life_memory
 -- What was scored anew changes what had been estimated from it.
 delete from anomaly.life_memory where device_id = any(%(ids)s);

@@ -207,6 +207,18 @@ def read_life_memories(
     }
 
 
+def forget_silent_memories(connection: Connection, *, product_id: int, modes: Sequence[str]) -> int:
+    """Forget where models stand that do not speak, nor are in shadow, for any of a sheet's failure modes.
+
+    Returns
+    -------
+    int
+        Rows that went, one per device and model.
+    """
+    key = {"product_id": product_id, "modes": list(modes)}
+    return connection.execute(_queries["forget_silent_memories"], key).rowcount
+
+
 def keep_life_memories(
     connection: Connection, *, model_id: int, memories: Mapping[int, PartMemory]
 ) -> None:

@@ -31,7 +31,7 @@ from anomaly.training.speaker import look
 from core.clock import wall_now
 from core.errors import ConflictError, NotFoundError
 from core.pool import Connection, Pool
-from core.product import product_from_json
+from core.product import Product, product_from_json, product_to_json
 from tests.integration.anomaly.test_worker import FLEET, deliver, register, register_pumps, work
 from tests.unit.anomaly.bench import COLUMNS, DAY_US, PER_DAY, PUMP, START_US
 
@@ -524,6 +524,108 @@ def test_remaining_life_goes_on_from_what_was_kept_and_says_what_a_whole_history
         _, life = look(CATALOG, remembering, [history], [at])
         said = [np.inf if row[5] is None else row[5] for row in own]
         assert said == pytest.approx(life[:, 2].tolist(), rel=1e-6)
+
+
+def deliver_fleet(pool: Pool, devices: list[int], *, hours: int) -> None:
+    with pool.connection() as connection:
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + hours * 3_600_000_000)
+    work(pool)
+
+
+def remembers(pool: Pool) -> set[int]:
+    """Models that remember something of some device."""
+    with pool.connection() as connection:
+        rows = connection.execute("select distinct model_id from anomaly.life_memory").fetchall()
+    return {row[0] for row in rows}
+
+
+def says_what_whole_histories_say(
+    pool: Pool, devices: list[int], model: ModeModel, number: int, *, after_hours: int
+) -> bool:
+    """Whether what a model has said since then is what it says of all windows."""
+    with pool.connection() as connection:
+        histories = read_histories(connection, CATALOG, devices)
+    since = instant(START_US + after_hours * 3_600_000_000)
+    told = [row for row in forecasts(pool) if row[6] == number and row[2] > since]
+    assert {row[0] for row in told} == set(devices)
+    for device_id, history in zip(devices, histories, strict=True):
+        own = [row for row in told if row[0] == device_id]
+        at = np.array([to_us(row[2]) for row in own], dtype=np.int64)
+        _, life = look(CATALOG, model, [history], [at])
+        if [row[5] for row in own] != pytest.approx(life[:, 2].tolist(), rel=1e-6):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_model_that_is_put_back_says_the_same_whether_it_was_forgotten_or_not(
+    pool: Pool, devices: list[int], remembering: ModeModel, *, is_forgotten: bool
+) -> None:
+    """Until the next day of the stream is over, what the former champion remembered is still there."""
+    first = let_speak(pool, remembering, "champion")
+    deliver_fleet(pool, devices, hours=306)
+    challenger = let_speak(pool, msgspec.structs.replace(remembering, seeds=(9,)), "champion")
+    deliver_fleet(pool, devices, hours=342 if is_forgotten else 314)
+    assert remembers(pool) == ({challenger} if is_forgotten else {first, challenger})
+
+    with pool.connection() as connection:
+        service.restore(connection, model_id=first, reason="it was better", now=wall_now())
+    deliver_fleet(pool, devices, hours=384)
+
+    assert remembers(pool) == {first}
+    since = 342 if is_forgotten else 314
+    assert says_what_whole_histories_say(pool, devices, remembering, first, after_hours=since)
+
+
+def test_what_a_model_remembers_stays_while_it_speaks_or_is_in_shadow_and_goes_when_it_does_not(
+    pool: Pool, devices: list[int], remembering: ModeModel
+) -> None:
+    champion = let_speak(pool, remembering, "champion")
+    shadow = let_speak(pool, msgspec.structs.replace(remembering, seeds=(9,)), "shadow")
+    deliver_fleet(pool, devices, hours=300)
+    assert remembers(pool) == {champion, shadow}
+    with pool.connection() as connection:
+        product_id = product_row(connection).id
+        service.withdraw(
+            connection, product_id=product_id, failure_mode=MODE, reason="test", now=wall_now()
+        )
+
+    deliver_fleet(pool, devices, hours=340)
+
+    assert remembers(pool) == {shadow}
+
+
+def test_a_failure_mode_that_leaves_the_sheet_takes_along_what_its_model_remembered(
+    pool: Pool, devices: list[int], remembering: ModeModel
+) -> None:
+    """And the product is scored on; if the mode comes back, its model speaks again as if it had never been away."""
+    number = let_speak(pool, remembering, "champion")
+    deliver_fleet(pool, devices, hours=300)
+    assert remembers(pool) == {number}
+    renamed = tuple(
+        msgspec.structs.replace(mode, name="bearing_damage") if mode.name == MODE else mode
+        for mode in PUMP.failure_modes
+    )
+    put_sheet(pool, msgspec.structs.replace(PUMP, failure_modes=renamed))
+
+    deliver_fleet(pool, devices, hours=330)
+
+    assert remembers(pool) == set()
+    newest = max(row[2] for row in forecasts(pool))
+    assert newest > instant(START_US + 320 * 3_600_000_000)
+    put_sheet(pool, PUMP)
+    deliver_fleet(pool, devices, hours=384)
+    assert remembers(pool) == {number}
+    assert says_what_whole_histories_say(pool, devices, remembering, number, after_hours=330)
+
+
+def put_sheet(pool: Pool, product: Product) -> None:
+    with pool.connection() as connection:
+        connection.execute(
+            "update gateway.product set sheet = %s, revision = revision + 1",
+            [product_to_json(product)],
+        )
 
 
 @pytest.mark.parametrize("replaced_on_day", [30, None])

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from anomaly import store
-from anomaly.retention import before_when, let_windows_go
+from anomaly.retention import before_when, let_go
 from core.pool import Connection, Pool
 from core.product import Retention, product_to_json
 from tests.integration.anomaly.test_worker import register_pumps
@@ -67,9 +67,9 @@ def product_id(pool: Pool) -> int:
         return int(connection.execute("select id from gateway.product").fetchone()[0])
 
 
-def let_go(connection: Connection, product_id: int) -> int:
+def chunks_gone(connection: Connection, product_id: int) -> int:
     row = next(r for r in store.read_products(connection) if r.id == product_id)
-    return let_windows_go(connection, row, now=NOW)
+    return let_go(connection, row, now=NOW).chunks
 
 
 def ages(connection: Connection, table: str) -> list[int]:
@@ -81,8 +81,8 @@ def test_what_is_older_than_the_sheet_says_goes_and_the_rest_stays(pool, product
     with pool.connection() as connection:
         keep(connection, product_id, 300 * DAY)
 
-        gone = let_go(connection, product_id)
-        again = let_go(connection, product_id)
+        gone = chunks_gone(connection, product_id)
+        again = chunks_gone(connection, product_id)
 
         assert ages(connection, "window") == ages(connection, "path") == [100, 1]
     assert (gone, again) == (4, 0)
@@ -92,7 +92,7 @@ def test_a_product_that_says_nothing_keeps_everything(pool, product_id):
     with pool.connection() as connection:
         keep(connection, product_id, None)
 
-        assert let_go(connection, product_id) == 0
+        assert chunks_gone(connection, product_id) == 0
         assert ages(connection, "window") == list(AGES)
 
 
@@ -106,7 +106,7 @@ def test_a_chunk_stays_while_another_product_keeps_its_rows_in_it(pool, product_
         keep(connection, other_id, kept)
         live(connection, device_id)
 
-        let_go(connection, product_id)
+        chunks_gone(connection, product_id)
 
         assert ages(connection, "window") == stays
 
@@ -121,7 +121,7 @@ def test_a_product_without_rows_of_that_time_holds_nothing_back(pool, product_id
             [device_id, NOW],
         )
 
-        let_go(connection, product_id)
+        chunks_gone(connection, product_id)
 
         assert ages(connection, "window") == [100, 1]
 
@@ -136,7 +136,7 @@ def test_a_recording_of_years_ago_is_as_young_as_its_newest_sample(pool, product
         connection.execute("delete from ingest.progress")
         live(connection, device_id, until=NOW - 3000 * DAY)
 
-        let_go(connection, product_id)
+        chunks_gone(connection, product_id)
 
         assert ages(connection, "window") == [3100, 3001]
 
