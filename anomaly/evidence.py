@@ -3,7 +3,7 @@
 Every sentence keeps its key and values; `tell` says it in any language there is a voice for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from anomaly.records import Evidence, MetricEvidence, Sentence
@@ -19,6 +19,8 @@ MESSAGES = {
         "{title} is {observed}{unit}, {deviation} below what is normal under these conditions{since}.",
         numbers=("observed", "deviation"),
     ),
+    "operating": Message("That is with {conditions}."),
+    "operating_part": Message("{title} at {value}{unit}", numbers=("value",)),
     "rising": Message("; it has been moving away since {day}", days=("day",)),
     "reported_fault": Message("The device reports fault {code}: {mode}."),
     "sensor": Message(
@@ -92,9 +94,20 @@ def tell(key: str, values: Mapping[str, Value], voice: Voice) -> str:
     if key in ("above", "below"):
         since = values["since_at"]
         said["since"] = _say(voice, "rising", {"day": since}) if since else ""
+    elif key == "operating":
+        said["conditions"] = ", ".join(_conditions(values, voice))
     elif key == "similar":
         said["outcomes"] = ", ".join(_outcomes(values, voice))
     return _say(voice, key, said)
+
+
+def _conditions(values: Mapping[str, Value], voice: Voice) -> list[str]:
+    found = []
+    for place in range(int(values["number"] or 0)):
+        said = {name: values[f"{name}_{place}"] for name in ("title", "value", "unit")}
+        said["title"] = voice.within(str(said["title"]))
+        found.append(_say(voice, "operating_part", said))
+    return found
 
 
 def _outcomes(values: Mapping[str, Value], voice: Voice) -> list[str]:
@@ -132,6 +145,23 @@ def metric_sentence(metric: MetricEvidence) -> Sentence:
         deviation=_number(abs(deviation), deviation),
         since_at=metric.since,
     )
+
+
+def operating_sentence(conditions: Sequence[tuple[str, float, str]]) -> Sentence:
+    """Say under which operating conditions: "That is with compressor speed at 54.9 Hz, …".
+
+    Parameters
+    ----------
+    conditions : sequence of (title, value, unit)
+        At least one.
+    """
+    values: dict[str, Value] = {"number": len(conditions)}
+    for place, (title, value, unit) in enumerate(conditions):
+        decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
+        values[f"title_{place}"] = title
+        values[f"value_{place}"] = f"{value:.{decimals}f}"
+        values[f"unit_{place}"] = f" {unit}" if unit else ""
+    return sentence("operating", **values)
 
 
 def similar_sentence(  # noqa: PLR0913 - what became of them, named

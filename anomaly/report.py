@@ -31,6 +31,8 @@ AWAY, NEAR = 3.0, 2.0
 BELIEF = 0.97
 """That signs of wear which all of the last windows show are wear at all."""
 EXCESS_SAID = 0.15
+_METRICS_MAX = 4
+"""That are told of one part."""
 _FOLLOW_NOISE = 0.05
 _US_PER_HOUR = 3.6e9
 
@@ -136,7 +138,8 @@ def mode_evidence(yard: Yardstick, state: DeviceState, mode: FailureMode) -> Evi
     if own.is_raised or own.reported_us is not None:
         far = [m for m in metrics if abs(m.deviation_spreads or 0) >= AWAY]
         far.sort(key=lambda m: -abs(m.deviation_spreads or 0))
-        sentences += [words.metric_sentence(m) for m in far[:4]]
+        sentences += [words.metric_sentence(m) for m in far[:_METRICS_MAX]]
+        sentences += _operating_sentence(yard, state, far[:_METRICS_MAX])
     if not sentences:
         sentences.append(words.sentence("all_normal"))
     return Evidence(
@@ -231,6 +234,20 @@ def _metric_evidence(
 def _operating(yard: Yardstick, state: DeviceState) -> dict[str, float]:
     pairs = zip(yard.layout.conditions, state.conditions, strict=False)
     return {name: round(value, 4) for name, value in pairs if value is not None}
+
+
+def _operating_sentence(
+    yard: Yardstick, state: DeviceState, far: Sequence[MetricEvidence]
+) -> list[Sentence]:
+    """Say the conditions on which what is normal for these metrics depends; nothing where there are none."""
+    product = yard.layout.product
+    counting = {name for told in far for name in product.metric(told.metric).depends_on}
+    known = [
+        (product.metric(name).title, value, product.metric(name).unit)
+        for name, value in _operating(yard, state).items()
+        if name in counting
+    ]
+    return [words.operating_sentence(known)] if known else []
 
 
 def _sum(left: float | None, right: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from api.records import DeviceRow, Learning, NeedyPart, Part
+from api.records import DeviceRow, Learning, NeedyPart, Part, TicketRow, WorkOrder
 from core.product import Product
 
 LEVEL = {
@@ -240,6 +240,15 @@ def actor(name: str) -> str:
         "operator": "somebody at the command line",
         "link": "the owner, by the link in the message",
     }.get(kind, name)
+
+
+def newest_window(
+    told: TicketRow | WorkOrder, part: Part | None
+) -> tuple[datetime, datetime] | None:
+    """When a part is likely to fail as the newest forecast sees it; None where what was told first stands."""
+    if part is None or part.status != "declining" or told.kind != "preventive":
+        return None
+    return None if told.state in ("resolved", "cancelled", "done") else part.window
 
 
 def days_until(at: datetime, now: datetime) -> int:

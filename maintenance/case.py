@@ -99,11 +99,15 @@ def zone(name: str) -> ZoneInfo:
 
 
 def evidence_sentences(evidence: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the sentences of a forecast's evidence, or of a ticket's snapshot of it."""
+    """Return the sentences of a forecast's evidence, or of a ticket's snapshot of it.
+
+    Owners are not told the operating conditions: room in a message is for what came of similar cases.
+    """
     sentences = evidence.get("sentences")
     if not isinstance(sentences, list):
         return ()
-    texts = [s.get("text") if isinstance(s, Mapping) else s for s in sentences]
+    kept = [s for s in sentences if not isinstance(s, Mapping) or s.get("key") != "operating"]
+    texts = [s.get("text") if isinstance(s, Mapping) else s for s in kept]
     return tuple(dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip()))
 
 

@@ -1,5 +1,7 @@
 """`forecare anomaly drift`: what is no longer as it was learned, and which forecasts are off."""
 
+from collections.abc import Sequence
+
 import click
 
 from anomaly import store as products
@@ -28,8 +30,11 @@ def drift(product: str | None, with_steady: bool) -> None:
         if product is not None:
             products.product_named(connection, product)
         rows = store.list_drift(connection, product=product, with_steady=with_steady)
+        known = (
+            rows if with_steady else store.list_drift(connection, product=product, with_steady=True)
+        )
     if not rows:
-        click.echo("nothing has drifted")
+        click.echo(nothing_words([row.drift.state for row in known]))
         return
     show_table(
         ("product", "of", "name", "state", "since", "figure", "what"),
@@ -46,3 +51,17 @@ def drift(product: str | None, with_steady: bool) -> None:
             for row in rows
         ],
     )
+
+
+def nothing_words(states: Sequence[str]) -> str:
+    """Say that nothing has drifted, and of how much nobody can tell. Pure."""
+    if not states:
+        return (
+            "nothing was compared yet: the first look comes when a product's learning time is over"
+        )
+    unclear = sum(state == "unclear" for state in states)
+    if unclear == len(states):
+        return f"nobody can tell yet whether anything has drifted ({unclear} looked at); --all says why"
+    if unclear:
+        return f"nothing has drifted; of {unclear} of {len(states)} nobody can tell yet, --all says why"
+    return f"nothing has drifted of {len(states)} looked at"

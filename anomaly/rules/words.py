@@ -27,8 +27,8 @@ MESSAGES = {
         numbers=("years", "allowed"),
     ),
     "waiting": Message(
-        "About {waiting} more nobody can say yet.",
-        "About {waiting} more nobody can say yet.",
+        "{waiting} more cannot be judged yet.",
+        "{waiting} more cannot be judged yet.",
         by="waiting",
     ),
     "reinstated": Message("Opens tickets again: {reason}. Counting begins anew."),

@@ -1,5 +1,6 @@
 """What an owner sees: all own devices after signing in, or one case behind a message's link."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -123,6 +124,8 @@ def _case(  # noqa: PLR0913 - the page, and what was tried on it
         product = store.product_of(connection, device.id)
         parts = store.parts(connection, [device.id])
         part = next((p for p in parts if p.failure_mode == ticket.failure_mode), None)
+        if newest := words.newest_window(ticket, part):
+            ticket = replace(ticket, fails_from=newest[0], fails_until=newest[1])
         opened = Marker(at=ticket.opened_at, label="we told you", level="plan")
         values: dict[str, Any] = {
             "ticket": ticket,

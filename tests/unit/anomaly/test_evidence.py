@@ -1,7 +1,7 @@
 import pytest
 
 from anomaly import evidence as words
-from anomaly.evidence import metric_sentence, sentence
+from anomaly.evidence import metric_sentence, operating_sentence, sentence
 from anomaly.records import MetricEvidence
 
 
@@ -33,6 +33,16 @@ def test_a_deviation_is_said_in_words_with_its_unit_and_its_beginning():
 
 def test_a_deviation_downwards_is_below():
     assert "0.90 below" in metric_sentence(metric(observed=0.3, since=None)).text
+
+
+def test_the_operating_conditions_are_named_with_their_values() -> None:
+    said = operating_sentence(
+        [("Compressor speed", 54.89, "Hz"), ("Pump speed", 2263.9, "rpm"), ("Valve", 0.5, "")]
+    )
+
+    assert said.text == (
+        "That is with compressor speed at 54.9 Hz, pump speed at 2264 rpm, valve at 0.50."
+    )
 
 
 def test_a_sentence_that_lacks_a_value_is_an_error():

@@ -51,6 +51,16 @@ def test_wear_is_detected_long_before_the_failure_and_named_once():
     assert 8 < day(found[0].at_us) < 14
 
 
+def test_wear_is_told_with_the_conditions_that_it_was_seen_under():
+    raised = next(d for d in WHOLE.detections if (d.kind, d.change) == ("wear", "raised"))
+
+    last = raised.evidence.sentences[-1]
+
+    assert last.key == "operating"
+    assert last.text.startswith("That is with load at ")
+    assert last.values["value_0"] == f"{raised.evidence.operating['load_pct']:.1f}"
+
+
 def test_a_healthy_device_stays_quiet():
     output = score(HEALTHY)
 

@@ -82,6 +82,18 @@ def test_the_warranty_decides_what_the_owner_pays() -> None:
     assert "about €390, parts included" in write(is_covered=False).text
 
 
+def test_operating_conditions_take_no_room_from_what_an_owner_needs() -> None:
+    lines = [
+        {"key": key, "values": {}, "text": f"Told of {key}."}
+        for key in ("above", "operating", "similar", "record")
+    ]
+
+    text = write(evidence={"sentences": lines}).text
+
+    assert "Told of record." in text
+    assert "Told of operating." not in text
+
+
 def test_evidence_and_track_record_say_why() -> None:
     notice = write(track_record=TrackRecord(right=54, inspected=61))
 

@@ -84,8 +84,16 @@ def of_devices() -> list[tuple[str, Sentence]]:
         "title": "Fan vibration", "mode": "Fan bearing wear", "code": 7, "conversion": "1000 x",
         "day": DAY, "component": "fan", "percent": 40, "days": 30, "failures": 1,
     }  # fmt: skip
-    parts = {"rising", "similar_failed", "similar_worn", "similar_nothing", "after", "between"}
-    made = {"above", "below", "similar", "record"}
+    parts = {
+        "operating_part",
+        "rising",
+        "similar_failed",
+        "similar_worn",
+        "similar_nothing",
+        "after",
+        "between",
+    }
+    made = {"above", "below", "operating", "similar", "record"}
     for key, message in evidence.MESSAGES.items():
         if key not in parts | made:
             values = {name: plain[name] for name in placeholders(message.text)}
@@ -99,6 +107,8 @@ def of_devices() -> list[tuple[str, Sentence]]:
             ),
         )
     )
+    conditions = [("Compressor speed", 54.89, "Hz"), ("Valve", 0.5, "")]
+    found.append(("evidence", evidence.operating_sentence(conditions)))
     found.append(("evidence", evidence.record_sentence(low=0.7, high=0.9, cases=1, right=1)))
     return found
 
@@ -159,7 +169,8 @@ def of_rules() -> list[tuple[str, Sentence]]:
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_every_sentence_that_is_made_is_said_in_the_language(language: str) -> None:
     parts = {
-        "rising", "similar_failed", "similar_worn", "similar_nothing", "after", "between", "since",
+        "operating_part", "rising", "similar_failed", "similar_worn", "similar_nothing", "after",
+        "between", "since",
         "lot", "firmware", "city", "product", "higher", "lower", "wider",
     }  # fmt: skip
     made = everything()
