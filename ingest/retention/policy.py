@@ -44,6 +44,8 @@ class Holds:
     rolled_at: datetime | None
     scored_at: datetime | None
     marked_at: datetime | None
+    first_at: datetime | None = None
+    """Nothing was measured before it, however early its chunk begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +142,10 @@ def _coarse(
     if finer_gone < wanted:
         return Cutoff(before=finer_gone, held=Held.FINER_KEPT)
     return Cutoff(before=wanted, held=Held.POLICY)
+
+
+def oldest(chunks: Sequence[Chunk], holds: Holds) -> datetime | None:
+    """A chunk of daily rollups begins up to a year before what is in it."""
+    if not chunks:
+        return None
+    return max(chunks[0].begins_at, holds.first_at or chunks[0].begins_at)

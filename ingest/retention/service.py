@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from core.failpoint import failpoint
 from core.pool import Connection
 from ingest.retention import store
-from ingest.retention.policy import Chunk, Held, cutoffs, letters_kept, to_columns, to_go
+from ingest.retention.policy import Chunk, Held, cutoffs, letters_kept, oldest, to_columns, to_go
 from ingest.rollups.store import RolledProduct, gone_before, rolled_products
 
 KINDS = ("raw", "hourly", "daily")
@@ -35,7 +35,7 @@ class Line:
     """What sets `before`."""
     before: datetime | None
     oldest_at: datetime | None
-    """Start of the oldest chunk, or the oldest window; None: nothing stored, or dead letters."""
+    """Start of the oldest chunk or, later, of what was measured; or the oldest window; None: nothing stored, or dead letters."""
     stored_bytes: int | None
     """All of the table, None for dead letters and for windows, whose tables all products share."""
     chunks: int
@@ -163,7 +163,7 @@ def _tables(
             keep=getattr(row.product.retention, kind),
             held=cutoff.held,
             before=cutoff.before,
-            oldest_at=chunks[0].begins_at if chunks else None,
+            oldest_at=oldest(chunks, holds),
             stored_bytes=sum(chunk.bytes for chunk in chunks),
             chunks=len(going),
             rows=rows,

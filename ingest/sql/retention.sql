@@ -5,7 +5,7 @@ select coalesce(current_setting('timescaledb.license', true), 'apache') = 'times
 -- name: retention_holds
 -- What may not go yet, over all devices of a product. A device whose samples are all summed up, or
 -- scored up to its last whole window, holds nothing back: it may have been silent for years.
-select max(g.measured_through) as newest_at,
+select max(g.measured_through) as newest_at, min(g.first_measured_at) as first_at,
        min(case when r.device_id is null then g.first_measured_at
                 when r.samples <> g.samples or r.rolled_through < g.measured_through
                 then time_bucket('1 hour', r.rolled_through) end) as rolled_at,

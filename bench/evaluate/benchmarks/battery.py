@@ -35,6 +35,9 @@ class _Judged:
     way: str
 
 
+_CELLS_MIN = 2
+
+
 @click.command()
 @common_options
 def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path) -> None:
@@ -46,6 +49,10 @@ def command(data: Path, *, seeds: Sequence[int], as_json: bool, folder: Path) ->
     """
     started = perf_counter()
     cells = read(data)
+    if len(cells) < _CELLS_MIN:
+        raise InvalidError(
+            f"{data} has {len(cells)} cell", hint=f"at least {_CELLS_MIN} are needed, to learn from"
+        )
     ended = [cell for cell in cells if len(cell.failure_us)]
     if not ended:
         raise InvalidError(

@@ -14,6 +14,7 @@ from ingest.retention.policy import (
     Holds,
     cutoffs,
     letters_kept,
+    oldest,
     to_columns,
     to_go,
 )
@@ -115,3 +116,12 @@ def test_letters_of_nobody_stay_as_long_as_any_product_keeps_its_own() -> None:
     assert letters_kept([keeping(10), keeping(30)]) == 30 * DAY
     assert letters_kept([keeping(10), keeping(None)]) is None
     assert letters_kept([]) == LETTERS_OF_NOBODY
+
+
+def test_a_table_holds_nothing_from_before_anything_was_measured() -> None:
+    first = NOW - 45 * DAY
+
+    assert oldest((chunk(360, 0),), holds(first_at=first)) == first
+    assert oldest((chunk(20, 10), chunk(10, 0)), holds(first_at=first)) == NOW - 20 * DAY
+    assert oldest((chunk(20, 10),), holds()) == NOW - 20 * DAY
+    assert oldest((), holds(first_at=first)) is None

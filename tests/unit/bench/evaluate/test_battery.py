@@ -68,7 +68,15 @@ def test_an_evaluation_prints_its_figures(tmp_path: Path) -> None:
 
 
 def test_cells_that_all_live_on_cannot_be_judged(tmp_path: Path) -> None:
-    folder = save(tmp_path, cells={"A": np.full(20, 1.8)})
+    folder = save(tmp_path, cells={"A": np.full(20, 1.8), "B": np.full(20, 1.7)})
 
     with pytest.raises(InvalidError, match="no cell"):
         CliRunner().invoke(command, ["--data", str(folder)], catch_exceptions=False)
+
+
+def test_a_cell_alone_cannot_be_judged(tmp_path: Path) -> None:
+    folder = save(tmp_path, cells={"A": np.linspace(1.9, 1.3, 40)})
+
+    with pytest.raises(InvalidError, match="1 cell") as caught:
+        CliRunner().invoke(command, ["--data", str(folder)], catch_exceptions=False)
+    assert caught.value.hint
