@@ -12,6 +12,7 @@ from anomaly.evidence import instant
 from anomaly.learn.labels import REPLACED
 from anomaly.lives import FAILURES_MAX, LEARN_EVERY, LOOK_BACK, Correction, Miss, learn_correction
 from anomaly.records import LIFE_SHARES
+from anomaly.report import stored_worn
 from core.pool import Connection
 from core.product import Product
 from core.sql import Queries
@@ -28,7 +29,10 @@ def read_corrections(connection: Connection, *, product_id: int) -> list[Correct
         Correction(
             from_us=store.to_us(from_at),
             failures=failures,
-            scores={mode: tuple(tuple(row) for row in rows) for mode, rows in by_mode.items()},
+            scores={
+                mode: tuple(tuple(tuple(row) for row in rows) for rows in by_worn)
+                for mode, by_worn in by_mode.items()
+            },
         )
         for from_at, failures, by_mode in rows
     ]
@@ -99,16 +103,19 @@ def _misses(connection: Connection, product: Product, failures: Sequence[_Failur
     )
     made: list[list[int]] = [[] for _ in failures]
     said: list[list[list[float]]] = [[] for _ in failures]
-    for number, made_at, life in rows:
+    worn: list[list[float]] = [[] for _ in failures]
+    for number, made_at, life, health in rows:
         made[number].append(store.to_us(made_at))
         said[number].append(life)
+        worn[number].append(stored_worn(health))
     return [
         Miss(
             mode=one.mode,
             said_hours=np.array(life, dtype=np.float64).reshape(-1, len(LIFE_SHARES)),
             left_hours=(one.at_us - np.array(at, dtype=np.int64)) / _US_PER_HOUR,
+            worn=np.array(own, dtype=np.float64),
         )
-        for one, at, life in zip(failures, made, said, strict=True)
+        for one, at, life, own in zip(failures, made, said, worn, strict=True)
     ]
 
 

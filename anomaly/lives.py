@@ -6,10 +6,11 @@ learned from failures that really happened: a forecast made before a failure is 
 
     score = log(true life / median said) / log(end of the 90 % interval said / median said),
 
-the end being the one on the same side. Quantiles of the scores near the same predicted life take the place of the
-laws' own. How far a part is worn when it fails, and how quickly it shows that, is a matter of its failure mode: each has
-quantiles of its own. All other modes of the product count as a few failures of this one besides, and a widened
-law as a few failures of them, so that there is an answer before anything has failed, and one failure does not decide.
+the end being the one on the same side. Quantiles of the scores near the same predicted life, and of parts that were about
+as worn, take the place of the laws' own: the first faint signs are mostly taken for too steep a decline. How far a part is
+worn when it fails, and how quickly it shows that, is a matter of its failure mode: each has quantiles of its own. All other
+modes of the product count as a few failures of this one besides, and a widened law as a few failures of them, so that
+there is an answer before anything has failed, and one failure does not decide.
 
 The chance of failing within a horizon is read out of the corrected quantiles, so that the two never contradict each other.
 
@@ -32,16 +33,21 @@ from anomaly.records import LIFE_SHARES, BoolArray, FloatArray, IntArray
 
 _MIDDLES = np.log([24.0, 96.0, 168.0, 336.0, 720.0, 1440.0, 2880.0])
 """Predicted lives, log hours, for which quantiles are kept; between them they go over into each other."""
-_NEAR = 0.5
-"""A forecast counts for those whose predicted life is about a factor exp(0.5) away or nearer."""
+_NEAR = 0.3
+"""A forecast counts for those whose predicted life is about a factor exp(0.3) away or nearer."""
+_WORN = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Degradations for which quantiles are kept, 0 as new to 1 failed; between them they go over into each other."""
+_AS_WORN = 0.15
+"""A forecast counts for parts whose degradation is about so far away or nearer."""
 _WIDER = 1.4
-"""The laws' intervals hold in 80 and 90 % when they are wider by this: before failures are known."""
-_LAW_FAILURES = 5.0
+"""The laws' intervals are widened by this before failures are known."""
+_LAW_FAILURES = 2.0
 """The widened laws count as so many failures of a product."""
-_OTHER_FAILURES = 5.0
+_OTHER_FAILURES = 2.0
 """What is known of a product's other failure modes counts as so many failures of one mode."""
-_HALF_MIN, _HALF_MAX = 0.2, 3.0
-"""Half of an interval, log: neither a certainty nor an ignorance that no path can bear out."""
+_HALF_MIN, _HALF_MAX = 1.0, 3.0
+"""Half of an interval, log: neither a certainty nor an ignorance that no path can bear out. How narrow the laws' interval is
+says little about how far off they are, so none counts as narrower than a factor e."""
 _HOURS_MIN = 0.5
 ROWS_MAX = 40
 """Forecasts before one failure that are looked at, evenly chosen; their weight is that of all."""
@@ -66,6 +72,8 @@ class Miss:
     """Quantiles of remaining life at `LIFE_SHARES`, as the laws of wear had them; (n, 5)."""
     left_hours: FloatArray
     """True remaining life, above 0; (n,)."""
+    worn: FloatArray
+    """Degradation of the part, 0 as new to 1 failed; (n,)."""
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +83,12 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     """It holds for forecasts that are made later than this, event time: all failures behind it happened before."""
     failures: int
     """That it was learned from."""
-    scores: Mapping[str, tuple[tuple[float, ...], ...]]
-    """Quantiles of the scores at `LIFE_SHARES`, by failure mode; one row per predicted life. `ANY_MODE` has those of
-    modes of which no failure is known."""
+    scores: Mapping[str, tuple[tuple[tuple[float, ...], ...], ...]]
+    """Quantiles of the scores at `LIFE_SHARES`, by failure mode; for each degradation, one row per predicted life.
+    `ANY_MODE` has those of modes of which no failure is known."""
 
     def of(self, mode: str) -> FloatArray:
-        """Return the scores of one failure mode; (predicted lives, 5)."""
+        """Return the scores of one failure mode; (degradations, predicted lives, 5)."""
         return np.array(self.scores.get(mode, self.scores[ANY_MODE]))
 
 
@@ -99,17 +107,26 @@ def learn_correction(misses: Sequence[Miss], *, from_us: int) -> Correction:
     return Correction(
         from_us=from_us,
         failures=len(chosen),
-        scores={mode: tuple(past.quantiles(mode, near=at) for at in _MIDDLES) for mode in modes},
+        scores={
+            mode: tuple(
+                tuple(past.quantiles(mode, near=at, worn=worn) for at in _MIDDLES) for worn in _WORN
+            )
+            for mode in modes
+        },
     )
 
 
-def corrected(correction: Correction, said_hours: FloatArray, *, mode: str) -> FloatArray:
+def corrected(
+    correction: Correction, said_hours: FloatArray, worn: FloatArray, *, mode: str
+) -> FloatArray:
     """Correct quantiles of remaining life; those of parts that have failed or are well stay as they are.
 
     Parameters
     ----------
     said_hours : ndarray, shape (n, 5)
         At `LIFE_SHARES`, infinite where beyond any horizon.
+    worn : ndarray, shape (n,)
+        Degradation of the parts, 0 as new to 1 failed.
     mode : str
         Failure mode of all of them.
 
@@ -121,8 +138,7 @@ def corrected(correction: Correction, said_hours: FloatArray, *, mode: str) -> F
     is_open = is_corrected(said_hours)
     said = said_hours[is_open]
     middle = _log(said[:, 2])
-    table = correction.of(mode)
-    score = np.stack([np.interp(middle, _MIDDLES, column) for column in table.T], axis=1)
+    score = _between(correction.of(mode), middle, worn[is_open])
     low, high = _halves(said)
     hours = np.exp(
         middle[:, None] + np.where(score < 0, score * low[:, None], score * high[:, None])
@@ -133,7 +149,12 @@ def corrected(correction: Correction, said_hours: FloatArray, *, mode: str) -> F
 
 
 def corrected_then(
-    corrections: Sequence[Correction], made_us: IntArray, said_hours: FloatArray, *, mode: str
+    corrections: Sequence[Correction],
+    made_us: IntArray,
+    said_hours: FloatArray,
+    worn: FloatArray,
+    *,
+    mode: str,
 ) -> FloatArray:
     """Correct forecasts of one failure mode by what was known when each was made.
 
@@ -143,6 +164,7 @@ def corrected_then(
         The oldest first; before the first one nothing had failed, and the widened laws stand.
     made_us : ndarray, shape (n,)
     said_hours : ndarray, shape (n, 5)
+    worn : ndarray, shape (n,)
     mode : str
     """
     begins = np.array([one.from_us for one in corrections], dtype=np.int64)
@@ -151,7 +173,7 @@ def corrected_then(
     for number in np.unique(newest).tolist():
         chosen = NOTHING_FAILED if number < 0 else corrections[number]
         rows = newest == number
-        found[rows] = corrected(chosen, said_hours[rows], mode=mode)
+        found[rows] = corrected(chosen, said_hours[rows], worn[rows], mode=mode)
     return found
 
 
@@ -171,6 +193,7 @@ class _Past:
     weight: FloatArray
     middle: FloatArray
     """Predicted life, log hours."""
+    worn: FloatArray
     score: FloatArray
 
     @classmethod
@@ -189,12 +212,14 @@ class _Past:
             owner=np.repeat(np.arange(len(misses)), counts),
             weight=np.repeat(np.array(shares, dtype=np.float64), counts),
             middle=_log(said[:, 2]),
+            worn=np.concatenate([none, *(m.worn[rows] for m, rows in parts)]),
             score=_scores(said, left),
         )
 
-    def quantiles(self, mode: str, *, near: float) -> tuple[float, ...]:
-        """Quantiles of a mode's scores near a predicted life: its own, all other modes', and the widened laws'."""
-        weight = self.weight * np.exp(-0.5 * ((self.middle - near) / _NEAR) ** 2)
+    def quantiles(self, mode: str, *, near: float, worn: float) -> tuple[float, ...]:
+        """Quantiles of a mode's scores near a predicted life and a degradation: its own, all other modes', and the widened laws'."""
+        away = ((self.middle - near) / _NEAR) ** 2 + ((self.worn - worn) / _AS_WORN) ** 2
+        weight = self.weight * np.exp(-0.5 * away)
         is_own = np.array([one == mode for one in self.modes], dtype=np.bool_)[self.owner]
         own = np.where(is_own, weight, 0.0)
         other = np.where(is_own, 0.0, weight)
@@ -210,6 +235,19 @@ class _Past:
         """What one failure weighs: as many of the same weight would say as much as all together."""
         whole = np.bincount(self.owner, weights=weight, minlength=1)
         return float((whole**2).sum() / whole.sum()) if whole.sum() > 0 else 1.0
+
+
+def _between(table: FloatArray, middle: FloatArray, worn: FloatArray) -> FloatArray:
+    """Scores at predicted lives and degradations, straight between those that are kept; (n, 5)."""
+    each = np.stack([
+        np.stack([np.interp(middle, _MIDDLES, column) for column in own.T], axis=1) for own in table
+    ])  # fmt: skip
+    known = np.clip(worn, _WORN[0], _WORN[-1])
+    after = np.clip(np.searchsorted(_WORN, known), 1, len(_WORN) - 1)
+    kept = np.array(_WORN)
+    part = ((known - kept[after - 1]) / (kept[after] - kept[after - 1]))[:, None]
+    rows = np.arange(len(middle))
+    return np.asarray(each[after - 1, rows] * (1 - part) + each[after, rows] * part)
 
 
 def _thinned(miss: Miss) -> IntArray:

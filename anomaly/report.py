@@ -110,6 +110,16 @@ def health_index(own: ModeState) -> float:
     return float(min(1.0, max(0.0, 1.0 - own.degradation)))
 
 
+def worn_of(forecast: Forecast) -> float:
+    """Degradation that a forecast was made at, from 0 to 1, as precisely as it is stored; 0 where nothing is known."""
+    return stored_worn(forecast.health_index)
+
+
+def stored_worn(health: float | None) -> float:
+    """Degradation of a stored health index."""
+    return 0.0 if health is None else float(1 - np.float64(np.float32(health)))
+
+
 # --- evidence ------------------------------------------------------------------------------------
 
 

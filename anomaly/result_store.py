@@ -32,7 +32,7 @@ from anomaly.forecaster import base_outlook
 from anomaly.lives import Correction, corrected_then, is_corrected
 from anomaly.packed import NEVER
 from anomaly.records import LIFE_SHARES, Detection, FloatArray, Forecast, IntArray, Output, Values
-from anomaly.report import FAILURES_PER_YEAR, quiet_evidence
+from anomaly.report import FAILURES_PER_YEAR, quiet_evidence, worn_of
 from anomaly.state_store import LayoutRow
 from anomaly.yardstick import Yardstick
 from core.pool import Connection
@@ -263,10 +263,11 @@ def _numbers(forecasts: Sequence[Forecast], corrections: Sequence[Correction]) -
     p_said = np.array([_chances(f) for f in forecasts]).reshape(-1, 3)
     made_us = np.array([f.made_us for f in forecasts], dtype=np.int64)
     modes = np.array([f.failure_mode for f in forecasts])
+    worn = np.array([worn_of(f) for f in forecasts], dtype=np.float64)
     life = said.copy()
     for mode in dict.fromkeys(modes.tolist()):
         rows = modes == mode
-        life[rows] = corrected_then(corrections, made_us[rows], said[rows], mode=mode)
+        life[rows] = corrected_then(corrections, made_us[rows], said[rows], worn[rows], mode=mode)
     numbers = np.concatenate([chances_of(said, life, p_said), life], axis=1)
     return [tuple(v if np.isfinite(v) else None for v in row) for row in numbers.tolist()]
 

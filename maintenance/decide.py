@@ -35,6 +35,8 @@ DUE_MARGIN_SHARE = 0.1
 """Share of the wanted lead time that a visit should be done before the low quantile of life."""
 DUE_STEP_SHARE = 0.1
 """A due date moves only by more than this share of the wanted lead time: no daily trickle."""
+UNUSED_LATER = 0.5
+"""Share of a part's life that is thrown away when about the wanted lead time is left of it."""
 SETTLING_FORECASTS = 8
 """After a repair the smoothed features need so many forecasts until they show the new part."""
 FAULT_SETTLING_FORECASTS = 2
@@ -173,9 +175,10 @@ def compare_costs(
 
     Whoever waits can next act with effect only after the wanted lead time and the time it takes to
     send somebody: until then the failure happens with probability `p_soon` and costs its full
-    price. If it does not, a visit is still due later with the probability that it fails within the
-    30 days that are foreseen. Whoever acts pays the visit and throws away what the old part would
-    still have given: its share of life beyond the lead time, at the price of the kit.
+    price. If it does not, a visit is still due later, with the probability that it fails within the 30
+    days that are foreseen. A visit costs its own price and what the old part would still have given: its
+    share of life beyond the lead time, at the price of the kit. One that comes later comes when no more
+    than the lead time is left, so half of that share at most.
 
     With a threshold, which only a backtest asks for, `p_soon` is held against it, and no money counts.
     """
@@ -187,8 +190,9 @@ def compare_costs(
     lead_hours = mode.lead_time / timedelta(hours=1)
     life_hours = forecast.life_hours_q50
     unused = 1.0 if life_hours is None else life_hours / (life_hours + lead_hours)
+    later = mode.cost_of_visit + kit * min(unused, UNUSED_LATER)
     return Costs(
-        waiting=p_soon * mode.cost_of_failure + p_later * mode.cost_of_visit,
+        waiting=p_soon * mode.cost_of_failure + p_later * later,
         acting=mode.cost_of_visit + kit * unused,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from core.product import FailureMode, Product
 from core.tickets import HORIZONS_DAYS, STATUSES, ForecastRows, TicketPolicy
-from maintenance.decide import horizon_of
+from maintenance.decide import UNUSED_LATER, horizon_of
 
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -47,12 +47,13 @@ def _may_pay(
     if threshold is not None:
         return ~(p_soon < threshold * (1 - _NEAR))
     p_later = np.maximum(_chance_within(p, life, hours=_HORIZONS_HOURS[-1]) - p_soon, 0.0)
-    waiting = p_soon * mode.cost_of_failure + p_later * mode.cost_of_visit
     kit = sum(part.price * part.quantity for part in mode.kit)
     middle, lead = life[:, 1], mode.lead_time / timedelta(hours=1)
     known = np.where(np.isfinite(middle), middle, 0.0)
     unused = np.where(np.isfinite(middle), known / (known + lead), 1.0)
     acting = mode.cost_of_visit + kit * unused
+    later = mode.cost_of_visit + kit * np.minimum(unused, UNUSED_LATER)
+    waiting = p_soon * mode.cost_of_failure + p_later * later
     return ~(waiting < acting * (1 - _NEAR))  # NaN, too
 
 

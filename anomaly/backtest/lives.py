@@ -57,7 +57,9 @@ def with_lives(modes: Sequence[str], track: Track, corrections: Sequence[Correct
     life, p_fail = np.empty_like(track.life_hours), np.empty_like(track.p_fail)
     for place, mode in enumerate(modes):
         said = track.life_hours[:, place]
-        life[:, place] = corrected_then(corrections, track.made_us, said, mode=mode)
+        life[:, place] = corrected_then(
+            corrections, track.made_us, said, track.worn[:, place], mode=mode
+        )
         p_fail[:, place] = chances_of(said, life[:, place], track.p_fail[:, place])
     return replace(track, life_hours=life, p_fail=p_fail)
 
@@ -69,7 +71,10 @@ def _miss(track: Track, at_us: int, mode: int, *, name: str) -> Miss:
     rows = (track.made_us > begin) & (track.made_us < at_us)
     rows &= (track.status[:, mode] == _DECLINING) & np.isfinite(track.life_hours[:, mode, 2])
     left = (at_us - track.made_us[rows]) / _US_PER_HOUR
-    return Miss(mode=name, said_hours=track.life_hours[rows, mode], left_hours=left)
+    return Miss(
+        mode=name, said_hours=track.life_hours[rows, mode], left_hours=left,
+        worn=track.worn[rows, mode],
+    )  # fmt: skip
 
 
 def _before(track: Track, at_us: int, mode: int) -> list[int]:

@@ -14,7 +14,7 @@ from anomaly.learn.history import Catalog, History
 from anomaly.learn.labels import ReportedFault, labels_of
 from anomaly.learn.outlook import HORIZONS_HOURS
 from anomaly.records import LIFE_SHARES, Forecast, IntArray, Output, Scored, Trace
-from anomaly.report import FAILURES_PER_YEAR
+from anomaly.report import FAILURES_PER_YEAR, worn_of
 from anomaly.scorer import PATH_MAX
 
 _SILENT, _OK = STATUSES.index("no_data"), STATUSES.index("ok")
@@ -76,6 +76,7 @@ class Tape:
             np.empty((0, width), np.int64),
             np.empty((0, width, len(HORIZONS_HOURS))),
             np.empty((0, width, len(LIFE_SHARES))),
+            np.empty((0, width)),
         )
         said = _by_owner(self._forecasts, told, number=len(self.streams))
         return [self._track(n, windows[n], said[n]) for n in range(len(self.streams))]
@@ -109,6 +110,7 @@ class Tape:
             np.repeat(status[:, None], width, axis=1),
             np.broadcast_to(chance, (number, width, 3)),
             np.broadcast_to(np.inf, (number, width, len(LIFE_SHARES))),
+            np.zeros((number, width)),
         )
         self._forecasts.append(_Rows(owner=places[quiet.owner], at_us=quiet.at_us, columns=columns))
 
@@ -120,14 +122,16 @@ class Tape:
         status = np.full((len(made), len(modes)), _SILENT, dtype=np.int64)
         p_fail = np.full((len(made), len(modes), len(HORIZONS_HOURS)), np.nan)
         life = np.full((len(made), len(modes), len(LIFE_SHARES)), np.inf)
+        worn = np.zeros((len(made), len(modes)))
         rows = {at: row for row, at in enumerate(made.tolist())}
         for f in forecasts:
             row, mode, o = rows[f.made_us], modes[f.failure_mode], f.outlook
             status[row, mode] = STATUSES.index(f.status)
+            worn[row, mode] = worn_of(f)
             if o is not None:
                 p_fail[row, mode] = (o.p_fail_1d, o.p_fail_7d, o.p_fail_30d)
                 life[row, mode] = [np.inf if q is None else q for q in o.lives]
-        columns = status, p_fail, life
+        columns = status, p_fail, life, worn
         self._forecasts.append(_Rows(owner=_same(place, made), at_us=made, columns=columns))
 
     def _track(self, place: int, windows: _Rows, said: _Rows) -> Track:
@@ -155,7 +159,7 @@ class Tape:
         faults = self._faults.get(place, [])
         return Track(
             history=history, made_us=said.at_us, status=said.columns[0], p_fail=said.columns[1],
-            life_hours=said.columns[2], labels=labels, sensors=tuple(self._sensors.get(place, ())),
+            life_hours=said.columns[2], worn=said.columns[3], labels=labels, sensors=tuple(self._sensors.get(place, ())),
             faults=tuple((fault.at_us, modes.index(fault.failure_mode)) for fault in faults),
             components=tuple(
                 components.index(mode.component) for mode in self.catalog.product.failure_modes

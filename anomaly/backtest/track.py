@@ -39,6 +39,8 @@ class Track:
     """Within each of `HORIZONS_HOURS`, NaN where nothing is claimed; (n, modes, 3)."""
     life_hours: FloatArray
     """Quantiles of remaining life at `LIFE_SHARES`, inf beyond any horizon; (n, modes, 5)."""
+    worn: FloatArray
+    """Degradation of each part, 0 as new to 1 failed, as precisely as it is stored; 0 where nothing is known; (n, modes)."""
     labels: Labels
     sensors: tuple[tuple[int, str], ...]
     """Instants at which a sensor was reported as bad, and its metric."""

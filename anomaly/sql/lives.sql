@@ -22,7 +22,7 @@ limit %(limit)s;
 
 -- name: lives_said
 -- What the laws of wear had said before some failures, before it was corrected.
-select w.number, f.made_at, f.life_said
+select w.number, f.made_at, f.life_said, f.health_index::float8
 from unnest(%(numbers)s::int[], %(ids)s::bigint[], %(modes)s::text[], %(since)s::timestamptz[],
             %(until)s::timestamptz[]) as w (number, device_id, mode, since, until)
 join anomaly.forecast f on f.device_id = w.device_id and f.failure_mode = w.mode

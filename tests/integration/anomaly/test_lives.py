@@ -122,7 +122,9 @@ def expected(*, from_day: float, fails_day: float, at_day: float) -> Correction:
     at = np.arange(START_US + from_day * DAY_US, START_US + fails_day * DAY_US, EVERY_US)
     left = (START_US + fails_day * DAY_US - at) / 3.6e9
     lives = (left[:, None] * 3 * np.array(FACTORS)).astype(np.float32).astype(np.float64)
-    miss = Before(mode="bearing_wear", said_hours=lives, left_hours=left)
+    miss = Before(
+        mode="bearing_wear", said_hours=lives, left_hours=left, worn=np.full(len(left), 0.5)
+    )
     return learn_correction([miss], from_us=START_US + round(at_day * DAY_US))
 
 
@@ -167,7 +169,10 @@ def test_a_forecast_says_what_was_known_and_keeps_what_the_laws_had_said(
     for made_at, law, life in rows:
         is_later = store.to_us(made_at) > learned.from_us
         then = corrected(
-            learned if is_later else NOTHING_FAILED, np.array([law]), mode="bearing_wear"
+            learned if is_later else NOTHING_FAILED,
+            np.array([law]),
+            np.array([0.5]),
+            mode="bearing_wear",
         )[0]
         assert life == pytest.approx(then.tolist(), rel=1e-5)
     assert rows[-1][2][2] < 0.9 * rows[0][2][2]
@@ -211,22 +216,24 @@ def test_only_forecasts_of_declining_parts_are_corrected(pool: Pool, devices: li
     assert row == (None, None)
 
 
-def test_what_was_learned_before_modes_were_told_apart_still_holds(
+def test_what_was_learned_in_another_unit_is_let_go_and_learned_again(
     pool: Pool, devices: list[int]
 ) -> None:
-    rows = [list(row) for row in NOTHING_FAILED.scores[ANY_MODE]]
-    migration = files("core.migrations").joinpath("0022_life_corrections_by_mode.sql").read_text()
-    law = np.array([[50.0, 60.0, 100.0, 160.0, 200.0]])
+    rows = [list(row) for row in NOTHING_FAILED.scores[ANY_MODE][2]]
+    names = ("0022_life_corrections_by_mode.sql", "0025_life_corrections_by_wear.sql")
+    migrations = [files("core.migrations").joinpath(name).read_text() for name in names]
     with pool.connection() as connection:
+        decline(connection, devices[0], from_day=10, fails_day=30)
+        fail(connection, devices[0], day=30)
         connection.execute(
             "insert into anomaly.life_correction (product_id, from_at, failures, scores, created_at)"
             " select id, %s, 3, %s, %s from gateway.product",
-            [instant(START_US), Jsonb(rows), NOW],
+            [instant(START_US + 30 * DAY_US), Jsonb(rows), NOW],
         )
-        connection.execute(migration)
-        (before,) = kept(connection)
+        for migration in migrations:
+            connection.execute(migration)
+        left = kept(connection)
+        again = learn(connection, day=30.5)
 
-    found = corrected(before, law, mode="bearing_wear")
-
-    assert before.failures == 3
-    assert np.array_equal(found, corrected(NOTHING_FAILED, law, mode="bearing_wear"))
+    assert left == []
+    assert again == expected(from_day=10, fails_day=30, at_day=30.5)

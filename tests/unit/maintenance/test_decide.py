@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.product import KitPart
 from maintenance.decide import (
     CALM_SHARE,
     ClosedTicket,
@@ -384,6 +385,22 @@ def test_costs_are_finite_and_never_negative(forecast: Forecast) -> None:
 
     assert 0 <= costs.waiting < float("inf")
     assert 0 <= costs.acting < float("inf")
+
+
+def test_a_dear_kit_is_no_reason_to_wait_for_a_part_that_needs_it_anyway() -> None:
+    lead_hours = make_mode().lead_time / timedelta(hours=1)
+    forecast = make_forecast(
+        p_fail_1d=0.0, p_fail_7d=0.01, p_fail_30d=1.0, life_hours_q10=lead_hours,
+        life_hours_q50=1.5 * lead_hours, life_hours_q90=2 * lead_hours,
+    )  # fmt: skip
+    prices = (0.0, 210.0)
+    cheap, dear = (
+        compare_costs(forecast, mode=make_mode(kit=(KitPart(part="p", title="P", price=price),)))
+        for price in prices
+    )
+
+    assert dear.acting - cheap.acting == pytest.approx(0.6 * prices[1])
+    assert 0.4 * prices[1] < dear.waiting - cheap.waiting <= 0.5 * prices[1]
 
 
 @given(st.lists(forecasts(), max_size=12))

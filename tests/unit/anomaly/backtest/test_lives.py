@@ -30,7 +30,10 @@ def corrected_life(correction: Correction, one: Track, row: int) -> FloatArray:
     """Lives of all modes at one instant."""
     life = one.life_hours[row]
     return np.concatenate(
-        [corrected(correction, life[[place]], mode=m) for place, m in enumerate(CATALOG.modes)]
+        [
+            corrected(correction, life[[place]], one.worn[row, [place]], mode=m)
+            for place, m in enumerate(CATALOG.modes)
+        ]
     )
 
 

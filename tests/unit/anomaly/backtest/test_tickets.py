@@ -38,6 +38,7 @@ def track(statuses: list[int], *, serviced: int | None = None, doubted: int | No
         ),
         made_us=made, status=status, p_fail=chance,
         life_hours=np.full((number, len(CATALOG.modes), 5), np.inf),
+        worn=np.zeros((number, len(CATALOG.modes))),
         labels=labels_of(CATALOG, findings=[], faults=[]), sensors=(),
     )  # fmt: skip
 
@@ -100,7 +101,7 @@ def test_it_begins_anew_with_the_judged_time() -> None:
 def test_quantiles_of_life_tell_what_is_left_of_a_part() -> None:
     spent = track([DECLINING] * 4)
     young = replace(spent, life_hours=np.full((4, len(CATALOG.modes), 5), 8000.0))
-    young.p_fail[:, FAN] = spent.p_fail[:, FAN] = (0.01, 0.12, 0.7)
+    young.p_fail[:, FAN] = spent.p_fail[:, FAN] = (0.01, 0.12, 0.6)
     spent.life_hours[:, FAN] = (60, 100, 200, 400, 600)
 
     assert (len(runs(young)), len(runs(spent))) == (0, 1)

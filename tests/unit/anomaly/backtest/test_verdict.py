@@ -49,6 +49,7 @@ def track(number: int, *, days: int = 100, fails: int | None, risen: int | None)
         status=status,
         p_fail=p_fail,
         life_hours=np.full((len(made), len(CATALOG.modes), 5), np.inf),
+        worn=np.full((len(made), len(CATALOG.modes)), 0.5),
         labels=Labels(
             failure_us=failures, failure_mode=modes, service_us=NONE, service_component=NONE,
             doubt_us=NONE, doubt_mode=NONE,

@@ -28,6 +28,7 @@ def track() -> Track:
     return Track(
         history=history, made_us=made, status=status, p_fail=p_fail,
         life_hours=np.full((len(made), 2, len(LIFE_SHARES)), np.inf),
+        worn=np.zeros((len(made), 2)),
         labels=labels_of(CATALOG, findings=[], faults=[]), sensors=(),
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ def blank(run: LongRun, place: int) -> Track:
     )  # fmt: skip
     return Track(
         history=history, made_us=made, status=status, p_fail=np.full((*shape, 3), np.nan),
-        life_hours=np.full((*shape, 5), np.inf), labels=labels, sensors=(),
+        life_hours=np.full((*shape, 5), np.inf), worn=np.zeros(shape), labels=labels, sensors=(),
     )  # fmt: skip
 
 
