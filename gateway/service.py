@@ -57,6 +57,7 @@ def register_product(
             )
             store.create_telemetry(connection, product, chunk=chunk_interval(product))
             store.add_columns(connection, product, product.metrics)
+            store.index_codes(connection, product, added_codes(None, product))
             take_over_defaults(connection, product, product_id=product_id, now=now)
             return RegisteredProduct(
                 id=product_id,
@@ -79,6 +80,7 @@ def register_product(
                 now=now,
             )
             store.add_columns(connection, product, added)
+            store.index_codes(connection, product, added_codes(before, product))
             take_over_defaults(connection, product, product_id=product_id, now=now)
     return RegisteredProduct(
         id=product_id,
@@ -115,6 +117,12 @@ def added_metrics(before: Product, after: Product, *, source: str) -> tuple[Metr
             )
     known = {metric.name for metric in before.metrics}
     return tuple(metric for metric in after.metrics if metric.name not in known)
+
+
+def added_codes(before: Product | None, after: Product) -> tuple[Metric, ...]:
+    """Return the metrics whose values are codes now and were not before. Pure."""
+    known = {metric.name for metric in before.metrics if metric.kind == "code"} if before else set()
+    return tuple(m for m in after.metrics if m.kind == "code" and m.name not in known)
 
 
 def chunk_interval(product: Product) -> timedelta:

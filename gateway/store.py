@@ -107,6 +107,16 @@ def add_columns(connection: Connection, product: Product, metrics: Sequence[Metr
         )
 
 
+def index_codes(connection: Connection, product: Product, metrics: Sequence[Metric]) -> None:
+    """Let codes that devices report be found years back; most samples have none and take no room there."""
+    for metric in metrics:
+        connection.execute(
+            sql.SQL("create index on {} (device_id, measured_at) where {} <> 0").format(
+                _telemetry(product), sql.Identifier(metric.name)
+            )
+        )
+
+
 def list_products(connection: Connection) -> tuple[ProductRow, ...]:
     with connection.cursor(row_factory=class_row(ProductRow)) as cursor:
         return tuple(cursor.execute(_queries["list_products"]))

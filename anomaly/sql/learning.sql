@@ -85,7 +85,8 @@ where device_id = any(%(ids)s) and measured_at <= %(until)s and {metric} <> 0
 order by measured_at;
 
 -- name: recent_codes
--- The same after an instant of each device, and before it the last of each kind.
+-- The same after an instant of each device, and before it the last of each kind. An index on rows with a code
+-- (gateway.store.index_codes) keeps it from going through all the samples of years.
 select w.device_id, w.measured_at, w.code
 from unnest(%(ids)s::bigint[], %(since)s::timestamptz[]) as d (id, since_at)
 cross join lateral (

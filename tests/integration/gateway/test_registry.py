@@ -6,6 +6,7 @@ import pytest
 
 from core.clock import wall_now
 from core.errors import ConflictError, InvalidError, NotFoundError
+from core.migrations import migrate
 from core.pool import Pool
 from gateway import service
 from gateway.records import DeviceDraft, OwnerDraft, SiteDraft
@@ -63,6 +64,48 @@ def test_a_comment_is_no_new_revision_and_a_new_metric_is(pool: Pool) -> None:
     wider = register(pool, WIDER)
 
     assert (wider.revision, wider.added_metrics) == (2, ("lid_open",))
+
+
+def indexes_of_codes(pool: Pool) -> list[str]:
+    with pool.connection() as connection:
+        rows = connection.execute(
+            "select indexdef from pg_indexes where schemaname = 'telemetry' and tablename = 'kettle'"
+            " and indexdef like '%% WHERE %%' order by 1"
+        ).fetchall()
+    return [row[0].partition(" USING ")[2] for row in rows]
+
+
+LID_CODE = WIDER.replace('name = "lid_open"', 'name = "lid_open"\nkind = "code"')
+LID_INDEX = "btree (device_id, measured_at) WHERE (lid_open <> (0)::double precision)"
+
+
+@pytest.mark.parametrize("before", [None, SMALL, WIDER])
+def test_codes_get_an_index_of_their_own_once(pool: Pool, before: str | None) -> None:
+    """With the table, with their column, or when a metric turns out to be codes."""
+    if before is not None:
+        register(pool, before)
+        assert indexes_of_codes(pool) == []
+
+    register(pool, LID_CODE)
+    register(pool, LID_CODE.replace("Kettle K1", "Kettle K2"))
+
+    assert indexes_of_codes(pool) == [LID_INDEX]
+
+
+def test_codes_of_products_that_were_registered_earlier_get_their_index_by_migration(
+    pool: Pool, database_url: str
+) -> None:
+    register(pool, LID_CODE)
+    with pool.connection() as connection:
+        (name,) = connection.execute(
+            "select indexname from pg_indexes where schemaname = 'telemetry' and indexdef like '%% WHERE %%'"
+        ).fetchone()
+        connection.execute(f'drop index telemetry."{name}"')
+        connection.execute("delete from core.migration where name = '0026_codes.sql'")
+
+    assert migrate(database_url) == ("0026_codes.sql",)
+
+    assert indexes_of_codes(pool) == [LID_INDEX]
 
 
 def test_a_sheet_that_drops_a_metric_changes_nothing(pool: Pool) -> None:
