@@ -64,4 +64,4 @@ def nothing_words(states: Sequence[str]) -> str:
         return f"nobody can tell yet whether anything has drifted ({unclear} looked at); --all says why"
     if unclear:
         return f"nothing has drifted; of {unclear} of {len(states)} nobody can tell yet, --all says why"
-    return f"nothing has drifted of {len(states)} looked at"
+    return f"nothing has drifted ({len(states)} looked at)"

@@ -130,7 +130,7 @@
 
     const hidden = { stroke: "transparent", width: 0, points: { show: false } };
     const options = {
-      width: host.clientWidth, height: small ? 230 : 290, padding: [18, 10, 0, 0], legend: { show: false },
+      width: host.clientWidth, height: small ? 230 : 290, padding: [18, 20, 0, 0], legend: { show: false },
       tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), data.tz),
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: () => colour("--c-line") } },
       scales: { y: { range } },

@@ -40,7 +40,8 @@ from core.runtime.progress import console_progress
 from core.settings import Settings
 from core.supervisor import Supervisor, run_until_signal
 
-_READY_S = 60.0
+_READY_S = 180.0
+"""A busy machine takes a minute to import and start all stages at once; a stage that dies ends the wait."""
 _FLEET_KILLS_MAX, _FLEET_FAILURES_MAX = 20, 2
 """How often the simulator is started again after a kill, and after it gave up by itself."""
 _LINKS_EVERY_S = 5.0

@@ -78,7 +78,7 @@ def command(
 
 
 def _date(value: str) -> int:
-    return instant_us(value)
+    return instant_us(value, where="--split-date")
 
 
 def _case(data: Path, split_us: int) -> Case:

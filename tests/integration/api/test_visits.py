@@ -30,6 +30,32 @@ def test_an_owner_books_a_visit_through_the_link_without_signing_in(site: Site) 
     assert after["slots"] == []
 
 
+def test_people_see_when_the_newest_forecast_expects_the_failure(site: Site) -> None:
+    ticket = site.fleet.ticket_ids["0:fan_bearing"]
+    before = site.visitor().get(f"/t/{link(site)}").text
+    site.change(
+        "update maintenance.ticket set fails_from = fails_from - interval '20 days',"
+        " fails_until = fails_until - interval '20 days' where id = %s",
+        ticket,
+    )
+
+    owner = site.visitor().get(f"/t/{link(site)}").text
+    maker = site.browser("maker@example.org").get(f"/tickets/{ticket}").text
+
+    assert "1 and 9 December" in before
+    assert "1 and 9 December" in owner
+    assert "1 – 9 Dec" in maker
+    assert "11 – 19 Nov when it was opened" in maker
+
+
+def test_a_chart_that_stands_alone_names_its_metric(site: Site) -> None:
+    for page in (
+        site.visitor().get(f"/t/{link(site)}"),
+        site.browser("maker@example.org").get(f"/tickets/{site.fleet.ticket_ids['0:fan_bearing']}"),
+    ):
+        assert "<b>Fan vibration</b>" in page.text
+
+
 def test_opening_a_link_changes_nothing(site: Site) -> None:
     before = site.rows("select count(*) from maintenance.history")
 

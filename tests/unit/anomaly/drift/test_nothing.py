@@ -11,7 +11,7 @@ from anomaly.drift.commands import nothing_words
         ([], "nothing was compared yet"),
         (["unclear", "unclear"], "nobody can tell yet whether anything has drifted (2 looked at)"),
         (["steady", "unclear"], "nothing has drifted; of 1 of 2 nobody can tell yet"),
-        (["steady", "steady"], "nothing has drifted of 2 looked at"),
+        (["steady", "steady"], "nothing has drifted (2 looked at)"),
     ],
 )
 def test_not_knowing_is_not_said_to_be_calm(states: list[str], said: str) -> None:
