@@ -1,8 +1,9 @@
 """What levels, states and verdicts are called, and which icon stands beside the word. Pure."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from api.records import DeviceRow, Learning, NeedyPart, Part, TicketRow, WorkOrder
+from api.records import DeviceRow, Drift, Learning, NeedyPart, Part, TicketRow, WorkOrder
 from core.product import Product
 
 LEVEL = {
@@ -240,6 +241,16 @@ def actor(name: str) -> str:
         "operator": "somebody at the command line",
         "link": "the owner, by the link in the message",
     }.get(kind, name)
+
+
+def as_learned(compared: Sequence[Drift]) -> str:
+    """Say that nothing has drifted, and whether anybody can tell."""
+    unclear = sum(one.state == "unclear" for one in compared)
+    if unclear == len(compared):
+        return "Nobody can tell yet whether metrics and forecasts are still as they were learned: it takes more devices, or months."
+    if unclear:
+        return "All that can be judged is as it was learned. Of some metrics or forecasts nobody can tell yet."
+    return "All metrics and forecasts are as they were learned."
 
 
 def newest_window(

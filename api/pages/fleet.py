@@ -41,7 +41,9 @@ def fleet(  # noqa: PLR0913, PLR0917 - each is one query parameter
             connection, product=product or None, states=("flagged", "watched")
         )
         demoted = store.rules(connection, product=product or None, demoted_only=True)
-        drifted = store.drifts(connection, product=product or None, states=("drifted",))
+        compared = store.drifts(
+            connection, product=product or None, states=("drifted", "steady", "unclear")
+        )
         tickets = store.tickets(connection, TicketFilter(limit=_RECENT_TICKETS), person=person)
         sparks = store.health_sparks(
             connection, [(p.device_id, p.failure_mode, p.event_now) for p in needy if p.event_now]
@@ -59,7 +61,8 @@ def fleet(  # noqa: PLR0913, PLR0917 - each is one query parameter
         intake=intake,
         tickets=tickets,
         demoted=demoted,
-        drifted=drifted,
+        drifted=[x for x in compared if x.state == "drifted"],
+        compared=compared,
         flagged=[i for i in issues if i.state == "flagged"],
         watched=[i for i in issues if i.state == "watched"],
         products=products,

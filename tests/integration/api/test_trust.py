@@ -76,6 +76,20 @@ def test_pages_name_the_rule_and_the_device_that_it_leaves_to_the_next_visit(sho
     assert "Power is as it was learned" not in fleet
 
 
+def test_the_fleet_page_tells_calm_from_not_knowing(site: Site) -> None:
+    maker = site.browser("maker@example.org")
+    site.change("update anomaly.drift set state = 'unclear' where state = 'drifted'")
+    some = maker.get("/fleet").text
+    site.change("update anomaly.drift set state = 'unclear'")
+    none = maker.get("/fleet").text
+    site.change("update anomaly.drift set state = 'steady'")
+    calm = maker.get("/fleet").text
+
+    assert "Of some metrics or forecasts nobody can tell yet" in some
+    assert "Nobody can tell yet whether metrics and forecasts" in none
+    assert "All metrics and forecasts are as they were learned" in calm
+
+
 def test_the_next_step_of_a_part_whose_rule_is_demoted_is_the_next_visit(site: Site) -> None:
     warned = "/fleet?q=hp-0005"
     site.change(
