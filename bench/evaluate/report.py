@@ -1,12 +1,16 @@
 """What an evaluation found, shown to people and kept for machines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 import msgspec
 import orjson
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.ingest import history
 from bench.ingest.history import RESULTS
@@ -15,6 +19,7 @@ from core.clock import wall_now
 from core.errors import InvalidError
 from core.terminal import show_table
 
+_STOP = "bench.evaluate.stop"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -44,7 +49,30 @@ def common_options(function: _Function) -> _Function:
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Folder of the recording.",
     )
-    return data(result_options(function))
+    return data(result_options(_shown_running(function)))
+
+
+@contextmanager
+def running(name: str, console: Console) -> Iterator[Callable[[], None]]:
+    """Show on a terminal that an evaluation runs and for how long; yields what ends it before the result is shown."""
+    columns = (SpinnerColumn(), TextColumn("evaluating {task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False,
+        disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        bar.add_task(name, total=None)
+        yield bar.stop
+
+
+def _shown_running(function: _Function) -> _Function:
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        context = click.get_current_context()
+        with running(context.info_name or "", Console(stderr=True)) as stop:
+            context.meta[_STOP] = stop
+            return function(*args, **kwargs)
+
+    return cast("_Function", run)
 
 
 def result_options(function: _Function) -> _Function:
@@ -73,6 +101,9 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 def deliver(report: Report, *, as_json: bool, folder: Path) -> None:
     """Keep a report and print it."""
     keep(report, folder)
+    context = click.get_current_context(silent=True)
+    if context is not None and _STOP in context.meta:
+        context.meta[_STOP]()
     if as_json:
         click.echo(orjson.dumps(flat(report), option=orjson.OPT_SERIALIZE_NUMPY).decode())
     else:
