@@ -115,6 +115,8 @@ def evidence_chart(  # noqa: PLR0913 - what is drawn, and when and where it is
     }
     if fan is not None:
         fan.append_to(series)
+    elif series["window"]:
+        _reach(series, series["window"][1])
     return Chart(
         title=metric.title,
         unit=metric.unit,
@@ -248,6 +250,13 @@ class _Fan:
         return rows
 
 
+def _reach(series: dict[str, Any], until: float) -> None:
+    """Let the chart go on to an instant where nothing is drawn but the likely failure."""
+    series["t"].append(max(until, series["t"][-1] + 1))
+    for name in ("v", "lo", "hi", "mid", "flo", "fhi"):
+        series[name].append(None)
+
+
 def _fan(
     part: Part, rows: Sequence[NormalBucket], limit: float | None, now: datetime
 ) -> _Fan | None:
@@ -275,8 +284,9 @@ def _limit(evidence: Evidence, rows: Sequence[NormalBucket]) -> float | None:
         sign = -1.0 if newest and (newest[0].low or 0) < (newest[0].expected or 0) else 1.0
     limit = fmean(expected) + sign * evidence.failed_at
     # Where health itself comes that far, as the conditions change, no level tells it from a failure.
-    reached = (max if sign > 0 else min)(r.expected for r in rows if r.expected is not None)
-    return limit if sign * (limit - reached) > 0 else None
+    ends = [_high_band(r)[1] if sign > 0 else _low_band(r)[0] for r in rows]
+    is_reached = any(end is not None and sign * (limit - end) <= 0 for end in ends)
+    return None if is_reached else limit
 
 
 def _low_band(row: NormalBucket) -> _Band:

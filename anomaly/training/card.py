@@ -1,7 +1,7 @@
 """What `forecare model show` says about one model. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 from anomaly.training.records import ModelCard, ModelRow
@@ -65,10 +65,8 @@ def features_words(names: Sequence[str]) -> str:
     """Say what it looks at: features of one kind, whose names begin alike, in one line."""
     if not names:
         return "none"
-    kinds = [
-        f"{kind} ({count})" if (count := len(list(own))) > 1 else kind
-        for kind, own in groupby(names, key=lambda name: name.partition(".")[0])
-    ]
+    counts = Counter(name.partition(".")[0] for name in names)
+    kinds = [f"{kind} ({count})" if count > 1 else kind for kind, count in counts.items()]
     return f"{len(names)}: {', '.join(kinds)}"
 
 

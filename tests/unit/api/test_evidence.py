@@ -110,13 +110,19 @@ def test_each_end_of_a_step_is_held_against_what_was_normal_in_its_own_window() 
 
 
 def test_a_level_that_health_itself_reaches_is_no_limit() -> None:
-    rows = [replace(bucket(h, 1.5), expected=1.5 if h % 4 else 9.0) for h in range(10, -1, -1)]
+    rows = [replace(bucket(h, 1.5), expected=1.5 if h % 4 else 7.4) for h in range(10, -1, -1)]
 
     chart = chart_of(rows, declining(100, 200, 300))
 
     assert chart.series["limit"] is None
     assert not chart.has_forecast
-    assert chart.series["window"] is not None
+    assert chart.series["window"] == [
+        (NOW + 100 * HOUR).timestamp(),
+        (NOW + 300 * HOUR).timestamp(),
+    ]
+    assert chart.series["t"][-1] == chart.series["window"][1]
+    lengths = {len(chart.series[name]) for name in ("t", "v", "lo", "hi", "mid", "flo", "fhi")}
+    assert len(lengths) == 1
 
 
 def test_the_limit_stands_where_the_sheet_says_the_part_counts_as_failed() -> None:

@@ -24,7 +24,7 @@ def card(figures: object, *, forecasts: int = 0) -> ModelCard:
             devices=40, failures=21, figures=msgspec.to_builtins(figures), code_version="1",
             created_at=AT,
         ),
-        product="pump", features=("age_hours", "flow.mean_5", "flow.mean_15"), seeds=(0, 1),
+        product="pump", features=("age_hours", "flow.mean_5", "wear.health", "flow.mean_15"), seeds=(0, 1),
         shadow_forecasts=forecasts, shadow_newest_at=AT if forecasts else None,
         shadow_chance=0.031 if forecasts else None, shadow_chance_said=0.004 if forecasts else None,
     )  # fmt: skip
@@ -37,7 +37,7 @@ def test_a_model_carries_its_data_range_its_features_its_figures_and_its_version
     assert said["devices, failures"] == "40, 21"
     assert said["judged on"].startswith("12 devices never seen, 7 failures")
     assert said["better in"] == "97% of draws of devices"
-    assert said["features"] == "3: age_hours, flow (2)"
+    assert said["features"] == "4: age_hours, flow (2), wear"
     assert said["code version"].startswith("1, made 2026-11-20")
 
 
