@@ -9,7 +9,7 @@ The fit is robust, so that a few devices that are ill from the start neither ben
 import msgspec
 import numpy as np
 
-from anomaly.features import Layout, Range, Windows, running_mask
+from anomaly.features import Layout, Range, Term, Windows, running_mask
 from anomaly.records import BoolArray, FloatArray, Samples
 
 SMOOTHING_WINDOWS = 16.0
@@ -61,6 +61,10 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """Per condition and metric: change of the expected value per unit of the condition."""
     devices: int
     windows: int
+    conditions: tuple[str, ...] = ()
+    """Whose ranges these are. Without it and `terms` in baselines that were kept before names were."""
+    terms: tuple[Term, ...] = ()
+    """What the coefficients belong to."""
 
     def expected(self, terms: FloatArray) -> FloatArray:
         """Expected value of every watched metric; terms of shape (n, terms) give (n, watched)."""
@@ -118,8 +122,10 @@ def fit_baseline(layout: Layout, fleet: list[Windows], *, ranges: tuple[Range, .
         gradients=(),
         devices=len(fleet),
         windows=sum(len(w) for w in fleet),
+        conditions=layout.conditions,
+        terms=layout.terms,
     )
-    return msgspec.structs.replace(baseline, gradients=_gradients(layout, baseline))
+    return msgspec.structs.replace(baseline, gradients=gradients_of(layout, baseline))
 
 
 def _fit_metric(layout: Layout, fleet: list[Windows], *, place: int, metric: str) -> MetricBaseline:
@@ -130,10 +136,7 @@ def _fit_metric(layout: Layout, fleet: list[Windows], *, place: int, metric: str
     noise = [w.noise[r, place] for w, r in zip(fleet, rows, strict=True)]
     flat = [w.flat[r, place] for w, r in zip(fleet, rows, strict=True)]
     if not kept:
-        return MetricBaseline(
-            metric=metric, intercept=0.0, coefficients=(0.0,) * len(mask), sigma=UNKNOWN,
-            sigma_smooth=UNKNOWN, tau=0.0, explained=0.0, flat_share=1.0, noise=0.0,
-        )  # fmt: skip
+        return unlearned(metric, terms=len(mask))
     slopes, offsets, residuals = _robust_fit(kept)
     intercept = float(np.median(offsets))
     by_factor = _by_factor(
@@ -159,6 +162,13 @@ def _fit_metric(layout: Layout, fleet: list[Windows], *, place: int, metric: str
         noise=float(np.median(np.concatenate(noise))),
         level=level,
     )
+
+
+def unlearned(metric: str, *, terms: int) -> MetricBaseline:
+    return MetricBaseline(
+        metric=metric, intercept=0.0, coefficients=(0.0,) * terms, sigma=UNKNOWN,
+        sigma_smooth=UNKNOWN, tau=0.0, explained=0.0, flat_share=1.0, noise=0.0,
+    )  # fmt: skip
 
 
 def _by_factor(
@@ -239,7 +249,7 @@ def smoothed(values: FloatArray) -> FloatArray:
     return out
 
 
-def _gradients(layout: Layout, baseline: Baseline) -> tuple[tuple[float, ...], ...]:
+def gradients_of(layout: Layout, baseline: Baseline) -> tuple[tuple[float, ...], ...]:
     """Slope of every expected value along each condition, across the learned range."""
     place = {name: i for i, name in enumerate(layout.conditions)}
     found = []

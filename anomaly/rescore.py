@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from anomaly import store
 from anomaly.features import Layout
+from anomaly.laid_out import laid_out
 from anomaly.moment import Run, detect
 from anomaly.records import Output
 from anomaly.result_store import DeviceOutput, write_results
@@ -97,7 +98,7 @@ def _rescore(  # noqa: PLR0913 - one device's parts, by keyword
     *,
     now: datetime,
 ) -> int:
-    yard = Yardstick(kind.layout, found.baseline if found else None)
+    yard = Yardstick(kind.layout, laid_out(kind.layout, found.baseline) if found else None)
     window_us = kind.layout.window_us
     # Windows carry the instant of their end: the first one that a late sample can have changed.
     from_us = (marked.from_us // window_us + 1) * window_us

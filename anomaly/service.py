@@ -10,6 +10,7 @@ from anomaly import store
 from anomaly.baseline import Baseline, fit_baseline, learned_ranges
 from anomaly.features import Layout, summarise
 from anomaly.fleet_scorer import Path, Survey, conclude
+from anomaly.laid_out import laid_out
 from anomaly.learn.history import Catalog
 from anomaly.life_store import read_corrections
 from anomaly.packed import NEVER
@@ -193,7 +194,8 @@ class _Yards:
         self._connection = connection
         self._layout = layout
         self.newest_id = newest.id if newest else None
-        self._made = {self.newest_id: Yardstick(layout, newest.baseline if newest else None)}
+        baseline = laid_out(layout, newest.baseline) if newest else None
+        self._made = {self.newest_id: Yardstick(layout, baseline)}
 
     def get(self, baseline_id: int | None) -> Yardstick:
         if baseline_id is None and self._layout.follows:
@@ -202,7 +204,8 @@ class _Yards:
             assert baseline_id is not None
             found = store.read_baseline_by_id(self._connection, baseline_id=baseline_id)
             assert found is not None
-            self._made[baseline_id] = Yardstick(self._layout, found.baseline)
+            baseline = laid_out(self._layout, found.baseline)
+            self._made[baseline_id] = Yardstick(self._layout, baseline)
         return self._made[baseline_id]
 
 

@@ -205,19 +205,29 @@ def add_labels(
 def read_baseline(connection: Connection, *, product_id: int) -> BaselineRow | None:
     """Return the newest baseline of a product."""
     row = connection.execute(_queries["baseline_newest"], {"product_id": product_id}).fetchone()
-    return _baseline(row)
+    return _baseline(connection, row)
 
 
 def read_baseline_by_id(connection: Connection, *, baseline_id: int) -> BaselineRow | None:
     row = connection.execute(_queries["baseline_by_id"], {"baseline_id": baseline_id}).fetchone()
-    return _baseline(row)
+    return _baseline(connection, row)
 
 
-def _baseline(row: tuple[object, ...] | None) -> BaselineRow | None:
+def _baseline(connection: Connection, row: tuple[object, ...] | None) -> BaselineRow | None:
     if row is None:
         return None
     assert isinstance(row[0], int)
-    return BaselineRow(id=row[0], baseline=msgspec.convert(row[1], Baseline))
+    return BaselineRow(id=row[0], baseline=baseline_from_json(connection, row[0], row[1]))
+
+
+def baseline_from_json(connection: Connection, baseline_id: int, value: object) -> Baseline:
+    """Read a baseline; one that was kept before it had names takes those of its conditions from its layout."""
+    baseline = msgspec.convert(value, Baseline)
+    if baseline.conditions or not baseline.ranges:
+        return baseline
+    key = {"baseline_id": baseline_id, "watched": [m.metric for m in baseline.metrics]}
+    row = connection.execute(_queries["baseline_conditions"], key).fetchone()
+    return msgspec.structs.replace(baseline, conditions=tuple(row[0]) if row else ())
 
 
 def add_baseline(  # noqa: PLR0913 - one row, named

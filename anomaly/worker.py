@@ -11,7 +11,9 @@ from anomaly import rescore, service, store
 from anomaly.cluster import Cluster, ClusterAwayError, parts_of
 from anomaly.daily import Job, jobs_due
 from anomaly.drift import service as drift
+from anomaly.features import Layout
 from anomaly.fleet import service as fleet
+from anomaly.laid_out import without_normal
 from anomaly.life_store import learn_lives
 from anomaly.precedent import service as precedent
 from anomaly.precedent.service import Precedents
@@ -27,6 +29,7 @@ from core.pool import Pool
 _BUSY_S = 0.2
 _IDLE_S = 1.0
 _AWAY_S_MAX = 10.0
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 _LEARN_EVERY_S = 2.0
 _US_PER_DAY = 86_400_000_000
 _log = get_logger("anomaly")
@@ -39,6 +42,10 @@ class Worker:
     pool: Pool
     stop: threading.Event
     looked_at: dict[int, int] = field(default_factory=dict)
+    rests_until_s: dict[int, float] = field(default_factory=dict)
+    """By product whose turn failed, when it is tried again."""
+    told: dict[int, int] = field(default_factory=dict)
+    """By product, the revision of its sheet of which it was said what has no normal."""
     voices: Voices = field(default_factory=Voices)
     lives_asked: dict[int, int] = field(default_factory=dict)
     """By product, the day of its stream on which it was asked what failures teach."""
@@ -53,14 +60,14 @@ class Worker:
         while not self.stop.is_set():
             try:
                 is_busy = self.turn()
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            except _AWAY as error:
                 self.looked_at.clear()  # what was not committed has not been looked at
                 if not away_s:
                     _log.warning("database.away", error=type(error).__name__)
                 away_s = min(_AWAY_S_MAX, away_s * 2 or 0.5)
                 self.stop.wait(away_s)
                 continue
-            except Exception:  # noqa: BLE001 - one product's trouble must not stop the others for good
+            except Exception:  # noqa: BLE001 - whatever it was, there is a next turn
                 self.looked_at.clear()
                 _log.exception("turn.failed")
                 self.stop.wait(_AWAY_S_MAX)
@@ -74,24 +81,42 @@ class Worker:
             self.cluster.close()
 
     def turn(self) -> bool:
-        """Go once through all products; True when there was something to do."""
+        """Go once through all products; True when there was something to do.
+
+        One whose turn fails is left alone for a while; the others are scored.
+        """
         with self.pool.connection() as connection:
             products = store.read_products(connection)
         is_busy = False
         for row in products:
             if self.stop.is_set():
                 break
-            is_busy |= self._learn(row)
-            self._learn_lives(row)
-            is_busy |= self._score(row)
-            self._rescore(row)
-            self._look_daily(row)
-            self._train(row)
+            if monotonic_s() < self.rests_until_s.get(row.id, 0.0):
+                continue
+            try:
+                is_busy |= self._turn_of(row)
+            except _AWAY:
+                raise
+            except Exception:  # noqa: BLE001 - one product's trouble must not stop the others
+                self.looked_at.clear()  # what was not committed has not been looked at
+                self.rests_until_s[row.id] = monotonic_s() + _AWAY_S_MAX
+                _log.exception("product.failed", product=row.product.name, again_in_s=_AWAY_S_MAX)
+        return is_busy
+
+    def _turn_of(self, row: store.ProductRow) -> bool:
+        is_busy = self._learn(row)
+        self._learn_lives(row)
+        is_busy |= self._score(row)
+        self._rescore(row)
+        self._look_daily(row)
+        self._train(row)
         return is_busy
 
     def _learn(self, row: store.ProductRow) -> bool:
         with self.pool.connection() as connection:
-            if store.read_baseline(connection, product_id=row.id) is not None:
+            known = store.read_baseline(connection, product_id=row.id)
+            if known is not None:
+                self._tell_without_normal(row, known)
                 return False
             baseline = service.learn_product(connection, row, now=wall_now())
         if baseline is None:
@@ -99,6 +124,20 @@ class Worker:
         _log.info("baseline.learned", product=row.product.name, devices=baseline.devices,
                   windows=baseline.windows)  # fmt: skip
         return True
+
+    def _tell_without_normal(self, row: store.ProductRow, known: store.BaselineRow) -> None:
+        """Say once for each revision of a sheet which metrics are evidence by it but were never learned."""
+        layout, revision = Layout(row.product), self.told.get(row.id)
+        if revision == row.revision:
+            return
+        self.told[row.id] = row.revision
+        names = () if layout.follows else without_normal(layout, known.baseline)
+        if names:
+            _log.warning(
+                "baseline.lacks", product=row.product.name, metrics=list(names),
+                effect="nothing about these metrics is taken for strange; the others are judged as before",
+                hint=f"`forecare anomaly fit {row.product.name}` learns them for devices that come from now on",
+            )  # fmt: skip
 
     def _learn_lives(self, row: store.ProductRow) -> None:
         """Learn from new failures how far off forecasts of remaining life are; asked once a day of the stream."""

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from anomaly import store
 from anomaly.backtest.replay import learn_baseline
 from anomaly.backtest.track import Stream
 from anomaly.baseline import Baseline
 from anomaly.evidence import instant
 from anomaly.features import Layout
+from anomaly.laid_out import laid_out
 from anomaly.learn.history import Catalog
 from anomaly.learn.model import ModeModel
 from anomaly.life_store import read_corrections
@@ -157,7 +156,7 @@ def _members(
     until_us: int,
 ) -> tuple[Member, ...]:
     """Give each device the baseline it began with, or the newest that was known by then."""
-    baselines = _read_baselines(connection, product_id=product_id)
+    baselines = _read_baselines(connection, layout, product_id=product_id)
     if not baselines and found and not layout.follows:
         baselines = _learn_anew(layout, [one.stream for one in found], until_us=until_us)
     known = {key: one for key, one in baselines.items() if one.known_us <= until_us}
@@ -167,11 +166,14 @@ def _members(
     )
 
 
-def _read_baselines(connection: Connection, *, product_id: int) -> dict[int, KnownBaseline]:
+def _read_baselines(
+    connection: Connection, layout: Layout, *, product_id: int
+) -> dict[int, KnownBaseline]:
     rows = connection.execute(_queries["backtest_baselines"], {"product_id": product_id}).fetchall()
     return {
         row[0]: KnownBaseline(
-            baseline=msgspec.convert(row[1], Baseline), known_us=store.to_us(row[2])
+            baseline=laid_out(layout, store.baseline_from_json(connection, row[0], row[1])),
+            known_us=store.to_us(row[2]),
         )
         for row in rows
     }

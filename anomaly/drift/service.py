@@ -11,6 +11,7 @@ from anomaly.drift.store import RECENT, Drift
 from anomaly.drift.words import say_calibration, say_shift
 from anomaly.explain import Patterns
 from anomaly.features import Layout
+from anomaly.laid_out import laid_out
 from anomaly.rules.store import read_champions
 from anomaly.store import ProductRow, read_baseline
 from core.failpoint import failpoint
@@ -90,7 +91,7 @@ def _tolerated(connection: Connection, row: ProductRow) -> dict[str, float]:
     known = read_baseline(connection, product_id=row.id)
     if known is None:
         return {}
-    allowed = Patterns(layout, known.baseline).unmodelled
+    allowed = Patterns(layout, laid_out(layout, known.baseline)).unmodelled
     return dict(zip(layout.watched, allowed.tolist(), strict=True))
 
 

@@ -164,6 +164,15 @@ where product_id = %(product_id)s order by revision desc limit 1;
 -- name: baseline_by_id
 select id, parameters from anomaly.baseline where id = %(baseline_id)s;
 
+-- name: baseline_conditions
+-- What the ranges of a baseline belong to that was kept before it had their names: the first layout with its metrics.
+select l.conditions
+from anomaly.baseline b
+join anomaly.layout l on l.product_id = b.product_id and l.watched = %(watched)s::text[]
+where b.id = %(baseline_id)s
+order by l.id
+limit 1;
+
 -- name: add_baseline
 -- The first one to learn a revision wins; everybody reads it back.
 insert into anomaly.baseline

@@ -22,7 +22,7 @@ from anomaly.state_store import (
 from anomaly.worker import Worker
 from core.clock import wall_now
 from core.pool import Connection, Pool
-from core.product import Product, product_to_json
+from core.product import Evidence, Product, product_to_json
 from tests.unit.anomaly.bench import BEARING, DAY_US, PUMP, START_US, Wear, make_samples
 
 FLEET = [
@@ -268,3 +268,89 @@ def _store_whole(connection: Connection, devices: list[int]) -> None:
             [Jsonb(msgspec.to_builtins(state)), device.device_id],
         )
     connection.execute("delete from anomaly.path")
+
+
+def register_anew(connection: Connection, product: Product) -> None:
+    """Register another revision of the sheet of the test's product."""
+    connection.execute(
+        "update gateway.product set sheet = %s, revision = revision + 1 where name = %s",
+        [product_to_json(product), product.name],
+    )
+
+
+FAILED_AT = {"vibration": 4.0, "bearing_c": 20.0, "power_w": 300.0, "ambient_c": 20.0}
+
+
+def with_evidence(*metrics: str) -> Product:
+    """The pump, with other evidence of its first failure mode and none of any other."""
+    first, *others = PUMP.failure_modes
+    own = tuple(Evidence(metric=m, direction="up", failed_at=FAILED_AT[m]) for m in metrics)
+    modes = (
+        msgspec.structs.replace(first, evidence=own),
+        *(msgspec.structs.replace(mode, evidence=()) for mode in others),
+    )
+    return msgspec.structs.replace(PUMP, failure_modes=modes)
+
+
+@pytest.mark.parametrize(
+    ("product", "lacks"),
+    [
+        (with_evidence("vibration", "bearing_c"), []),
+        (with_evidence("vibration", "bearing_c", "power_w", "ambient_c"), [["ambient_c"]]),
+        (msgspec.structs.replace(PUMP, metrics=PUMP.metrics[::-1]), []),
+    ],
+)
+def test_a_sheet_with_other_evidence_goes_on_from_what_was_learned(
+    pool, devices, caplog, product, lacks
+):
+    with pool.connection() as connection:
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 8 * DAY_US)
+    work(pool)
+    with pool.connection() as connection:
+        register_anew(connection, product)
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 16 * DAY_US)
+
+    work(pool)
+
+    detections = results(pool)["detection"]
+    assert (devices[0], "wear", "bearing_wear", "raised") in [row[:4] for row in detections]
+    assert {row[0] for row in detections} == {devices[0]}
+    with pool.connection() as connection:
+        scored = connection.execute("select min(scored_through) from anomaly.scorer_state")
+        assert scored.fetchone()[0] > instant(START_US + 15 * DAY_US)
+    said = [r.fields for r in caplog.records if r.getMessage() == "baseline.lacks"]
+    assert [fields["metrics"] for fields in said] == lacks
+
+
+def test_a_product_in_trouble_is_named_and_the_others_are_scored(pool, devices, caplog):
+    with pool.connection() as connection:
+        register_broken(connection)
+        for device_id, samples in zip(devices, FLEET, strict=True):
+            deliver(connection, device_id, samples, until_us=START_US + 8 * DAY_US)
+
+    work(pool)
+
+    failed = [r.fields["product"] for r in caplog.records if r.getMessage() == "product.failed"]
+    assert failed == ["a_broken_pump"], "once: it is left alone for a while"
+    assert results(pool)["health"]
+
+
+def register_broken(connection: Connection) -> None:
+    """Register a product that comes first, has a device with data, and lacks its table."""
+    broken = msgspec.structs.replace(PUMP, name="a_broken_pump")
+    product_id = connection.execute(
+        "insert into gateway.product (manufacturer_id, name, title, sheet, sheet_toml, created_at,"
+        " updated_at) select id, %s, %s, %s, '', %s, %s from gateway.manufacturer returning id",
+        [broken.name, broken.title, product_to_json(broken), wall_now(), wall_now()],
+    ).fetchone()[0]
+    device_id = connection.execute(
+        "insert into gateway.device (name, product_id, serial, shard, created_at)"
+        " values ('broken', %s, 'B', 0, %s) returning id",
+        [product_id, wall_now()],
+    ).fetchone()[0]
+    connection.execute(
+        "insert into ingest.progress values (%s, %s, %s, %s, 0)",
+        [device_id, instant(START_US), instant(START_US + 8 * DAY_US), wall_now()],
+    )
