@@ -41,6 +41,17 @@ def caveats(evidence: Json | None) -> list[str]:
     return [text for text in map(_text, _list(inner, "caveats")) if text]
 
 
+def operating(evidence: Json | None) -> list[str]:
+    """Find under which conditions it was seen; messages to owners, whose sentences a ticket keeps, leave it out."""
+    inner = (evidence or {}).get("evidence") or evidence or {}
+    found = [
+        _text(entry)
+        for entry in _list(inner, "sentences")
+        if isinstance(entry, Mapping) and entry.get("key") == "operating"
+    ]
+    return [text for text in found if text and text not in sentences(evidence)]
+
+
 def measured(evidence: Json | None) -> list[Mapping[str, Any]]:
     """Find the metrics that bear it out, farthest from normal first."""
     inner = (evidence or {}).get("evidence") or evidence or {}
