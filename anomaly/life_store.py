@@ -22,9 +22,13 @@ _US_PER_HOUR = 3.6e9
 _queries = Queries("anomaly")
 
 
-def read_corrections(connection: Connection, *, product_id: int) -> list[Correction]:
-    """Read all that were ever in force, the oldest first."""
-    rows = connection.execute(_queries["life_corrections"], {"product_id": product_id}).fetchall()
+def read_corrections(
+    connection: Connection, *, product_id: int, since_us: int | None = None
+) -> list[Correction]:
+    """Read those in force for forecasts that are made at an instant or later, the oldest first; by default all there ever were."""
+    since = None if since_us is None else instant(since_us)
+    key = {"product_id": product_id, "since": since}
+    rows = connection.execute(_queries["life_corrections"], key).fetchall()
     return [
         Correction(
             from_us=store.to_us(from_at),
@@ -53,8 +57,9 @@ def learn_lives(
     Correction or None
         None where there is nothing new.
     """
-    before = read_corrections(connection, product_id=product_id)
-    since_us = before[-1].from_us if before else 0
+    newest = connection.execute(_queries["newest_life_correction"], {"product_id": product_id})
+    row = newest.fetchone()
+    since_us = store.to_us(row[0]) if row and row[0] else 0
     if newest_us - since_us < LEARN_EVERY // US:
         return None
     failures = _failures(connection, product_id=product_id, until_us=newest_us)

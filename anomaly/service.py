@@ -144,17 +144,17 @@ def score_devices(  # noqa: PLR0913 - one turn, named
     crowds = [turn.score_crowd(crowd, services) for crowd in claimed.crowds]
     outputs = turn.score_singles(claimed.singles, services)
     done = [crowd for crowd in crowds if crowd is not None]
+    since_us = min(p.first_us if p.scored_us is None else p.scored_us for p in devices)
     write_results(
         connection,
         kind,
         devices=outputs,
         crowds=done,
-        corrections=read_corrections(connection, product_id=row.id),
+        corrections=read_corrections(connection, product_id=row.id, since_us=since_us),
         now=now,
     )
     scored = [output.device_id for output in outputs]
     scored += [device_id for crowd in done for device_id in crowd.device_ids.tolist()]
-    since_us = min(p.first_us if p.scored_us is None else p.scored_us for p in devices)
     speak_live(
         connection,
         catalog=Catalog(row.product),

@@ -1,8 +1,16 @@
 -- name: life_corrections
+-- Those in force from an instant on: the newest before it, and all later ones. Without an instant all of them.
 select from_at, failures, scores
 from anomaly.life_correction
 where product_id = %(product_id)s
+  and from_at >= coalesce(
+      (select max(from_at) from anomaly.life_correction
+       where product_id = %(product_id)s and from_at < %(since)s::timestamptz),
+      '-infinity')
 order by from_at;
+
+-- name: newest_life_correction
+select max(from_at) from anomaly.life_correction where product_id = %(product_id)s;
 
 -- name: add_life_correction
 -- Two workers may learn the same at the same time.

@@ -10,7 +10,14 @@ from psycopg.types.json import Jsonb
 from anomaly import store
 from anomaly.evidence import instant
 from anomaly.life_store import learn_lives, read_corrections
-from anomaly.lives import ANY_MODE, NOTHING_FAILED, Correction, corrected, learn_correction
+from anomaly.lives import (
+    ANY_MODE,
+    NOTHING_FAILED,
+    Correction,
+    corrected,
+    corrected_then,
+    learn_correction,
+)
 from anomaly.lives import Miss as Before
 from anomaly.records import Evidence, Forecast, Outlook, Output
 from anomaly.result_store import DeviceOutput, write_results
@@ -237,3 +244,31 @@ def test_what_was_learned_in_another_unit_is_let_go_and_learned_again(
 
     assert left == []
     assert again == expected(from_day=10, fails_day=30, at_day=30.5)
+
+
+def test_only_corrections_that_can_be_in_force_are_read_and_correct_the_same(
+    pool: Pool, devices: list[int]
+) -> None:
+    with pool.connection() as connection:
+        for device_id, day in zip(devices, (30, 40, 50), strict=True):
+            decline(connection, device_id, from_day=day - 20, fails_day=day)
+            fail(connection, device_id, day=day)
+            learn(connection, day=day + 1)
+        every = kept(connection)
+        product_id = connection.execute("select id from gateway.product").fetchone()[0]
+        begins = [one.from_us for one in every]
+        numbers = {}
+        for since_us in (begins[0] - 1, *begins, begins[1] + 1, begins[2] + 1):
+            some = read_corrections(connection, product_id=product_id, since_us=since_us)
+            made = np.sort([at for at in (since_us, *begins, begins[2] + 9) if at >= since_us])
+            hours = np.tile([100.0, 150.0, 300.0, 500.0, 700.0], (len(made), 1))
+            worn = np.linspace(0.1, 0.9, len(made))
+            found = corrected_then(some, made, hours, worn, mode="bearing_wear")
+            numbers[since_us] = len(some)
+
+            assert np.array_equal(
+                found, corrected_then(every, made, hours, worn, mode="bearing_wear")
+            )
+
+    assert len(every) == 3
+    assert list(numbers.values()) == [3, 3, 3, 2, 2, 1]
