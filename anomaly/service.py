@@ -155,10 +155,11 @@ def score_devices(  # noqa: PLR0913 - one turn, named
     )
     scored = [output.device_id for output in outputs]
     scored += [device_id for crowd in done for device_id in crowd.device_ids.tolist()]
+    catalog = Catalog(row.product)
     speak_live(
         connection,
-        catalog=Catalog(row.product),
-        roles=(voices or Voices()).of(connection, row.id),
+        catalog=catalog,
+        roles=(voices or Voices()).of(connection, row.id, catalog),
         device_ids=scored,
         since_us=since_us,
         now=now,

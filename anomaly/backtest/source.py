@@ -22,6 +22,7 @@ from anomaly.life_store import read_corrections
 from anomaly.lives import Correction
 from anomaly.records import Samples, ServiceEvent
 from anomaly.sample_store import read_samples
+from anomaly.training.live import fitting
 from anomaly.training.store import read_roles
 from core.pool import Connection
 from core.sql import Queries
@@ -100,14 +101,17 @@ def open_source(
         corrections=tuple(read_corrections(connection, product_id=row.id)),
         models=_models(
             connection,
+            Catalog(row.product),
             product_id=row.id,
             before_us=until_us if learned_before_us is None else learned_before_us,
         ),
     )
 
 
-def _models(connection: Connection, *, product_id: int, before_us: int) -> dict[str, ModeModel]:
-    champions = read_roles(connection, product_id=product_id)["champion"]
+def _models(
+    connection: Connection, catalog: Catalog, *, product_id: int, before_us: int
+) -> dict[str, ModeModel]:
+    champions = fitting(catalog, read_roles(connection, product_id=product_id)["champion"])
     return {
         mode: kept.model
         for mode, kept in champions.items()

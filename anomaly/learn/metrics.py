@@ -44,6 +44,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, tag="metrics"):
     regimes: Regimes | None = None
     mixtures: Packed | None = None
     """Weight of each metric in each mixture; (mixtures, metrics)."""
+    conditions: tuple[str, ...] | None = None
+    """In the order of `regimes.conditions`; None in models that were kept before they had them."""
 
     @classmethod
     def fit(cls, catalog: Catalog, histories: Sequence[History]) -> "Metrics":
@@ -57,6 +59,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, tag="metrics"):
             spans=spans,
             regimes=regimes,
             mixtures=Packed.of(_mixtures(catalog, regimes, seen, span=spans[0]), "<f8"),
+            conditions=tuple(catalog.metrics[place] for place in regimes.conditions),
         )
 
     @property
@@ -84,13 +87,23 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, tag="metrics"):
         step = -(-step_us(catalog) // catalog.window_us)
         return max(2 * self.spans[-1] * step, math.ceil(FADED * self.spans[-1]))
 
+    def _placed(self, catalog: Catalog, regimes: Regimes) -> Regimes:
+        """Find the places of metrics and conditions by their names."""
+        metrics = tuple(catalog.metrics.index(name) for name in self.metrics)
+        conditions = regimes.conditions
+        if self.conditions is not None:
+            conditions = tuple(catalog.metrics.index(name) for name in self.conditions)
+        if (metrics, conditions) == (regimes.metrics, regimes.conditions):
+            return regimes
+        return msgspec.structs.replace(regimes, metrics=metrics, conditions=conditions)
+
     def columns(self, catalog: Catalog, history: History, at_us: IntArray) -> FloatArray:
         """Features at the given instants; shape (instants, names)."""
         if self.regimes is None or self.mixtures is None:
             return np.empty((len(at_us), 0))
         if not len(history.at_us) or not history.values.shape[1]:
             return np.full((len(at_us), len(self.names)), np.nan)
-        clean = self.regimes.strange(history.values)
+        clean = self._placed(catalog, self.regimes).strange(history.values)
         early = early_life(catalog, history, clean)
         mixed = _mix(clean - early, self.mixtures.array)
         sums = _Sums.of(history, np.concatenate([clean - early, mixed], axis=1))

@@ -43,8 +43,8 @@ class Wear(msgspec.Struct, frozen=True, kw_only=True, tag="wear"):
         if not self.modes or not len(history.at_us) or not history.health.shape[1]:
             return out
         width = len(_SPANS) + 2
-        for place in range(len(self.modes)):
-            health = history.health[:, place].astype(np.float64)
+        for place, mode in enumerate(self.modes):
+            health = history.health[:, catalog.modes.index(mode)].astype(np.float64)
             now = _latest(history.at_us, health, at_us)
             first = place * width
             out[:, first] = now

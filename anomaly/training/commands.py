@@ -1,6 +1,6 @@
 """`forecare model`: learn from failures, see what was learned, put an old model back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
@@ -10,6 +10,8 @@ from rich.progress import Progress
 
 from anomaly import store as products
 from anomaly.cluster import cluster_of
+from anomaly.learn.fits import lost
+from anomaly.learn.history import Catalog
 from anomaly.rules import store as rules_store
 from anomaly.rules.records import RuleEvent
 from anomaly.training import job, job_store, service, store
@@ -114,6 +116,9 @@ def list_models(product: str) -> None:
         rows = store.read_models(connection, product_id=row.id)
         newest = job_store.read_trainings(connection, product_id=row.id, limit=1)
         is_running = not job_store.is_free(connection, product_id=row.id)
+        roles = store.read_roles(connection, product_id=row.id)
+    kept = [model for models in roles.values() for model in models.values()]
+    gone = {model.id: lost(Catalog(row.product), model.model) for model in kept}
     if newest and newest[0].state == "running" and is_running:
         now = newest[0]
         click.echo(f"being trained since {now.began_at:%H:%M}: {now.step}, {now.share:.0%} done")
@@ -139,7 +144,9 @@ def list_models(product: str) -> None:
                 str(item.id),
                 item.failure_mode,
                 str(item.revision),
-                {"champion": "speaks", "shadow": "in shadow"}.get(item.role or "", ""),
+                "silent"
+                if gone.get(item.id)
+                else {"champion": "speaks", "shadow": "in shadow"}.get(item.role or "", ""),
                 f"{item.data_from:%d %b %Y} to {item.data_through:%d %b %Y}",
                 str(item.devices),
                 str(item.failures),
@@ -149,6 +156,16 @@ def list_models(product: str) -> None:
             for item in rows
         ],
     )
+    _show_silent(product, gone)
+
+
+def _show_silent(product: str, gone: Mapping[int, Sequence[str]]) -> None:
+    for number, names in gone.items():
+        if names:
+            click.echo(
+                f"model {number} is silent and the first layer speaks: the sheet has changed, and what it looks at is gone or"
+                f" stands elsewhere ({', '.join(names)}); `forecare model train {product}` learns by today's sheet"
+            )
 
 
 @model.command()

@@ -13,6 +13,7 @@ import numpy as np
 from psycopg.types.json import Jsonb
 
 from anomaly import evidence as words
+from anomaly.learn.fits import lost
 from anomaly.learn.frame import make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.outlook import outlook_rows
@@ -23,11 +24,14 @@ from anomaly.records import FloatArray
 from anomaly.training import store
 from anomaly.training.records import KeptModel, Role
 from anomaly.training.speaker import SIGN, go_on, look
+from core.log import get_logger
 from core.pool import Connection
+from core.product import Product
 from core.sql import Queries
 from core.units import EPOCH, US
 
 _queries = Queries("anomaly")
+_log = get_logger("anomaly")
 _MONTH_DAYS = 30
 Roles = Mapping[Role, Mapping[str, KeptModel]]
 _Pair = tuple[int, int]
@@ -297,15 +301,35 @@ def _named(row: Sequence[Any]) -> dict[str, Any]:
 
 
 class Voices:
-    """Who speaks for each product, read again only when it has changed."""
+    """Who speaks for each product, read again only when that or the sheet has changed."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[tuple[tuple[str, Role, int], ...], Roles]] = {}
+        self._known: dict[int, tuple[tuple[tuple[tuple[str, Role, int], ...], Product], Roles]] = {}
 
-    def of(self, connection: Connection, product_id: int) -> Roles:
-        ids = store.read_role_ids(connection, product_id=product_id)
+    def of(self, connection: Connection, product_id: int, catalog: Catalog) -> Roles:
+        """Return the models that can be asked; of those that no longer fit the sheet is told once."""
+        key = (store.read_role_ids(connection, product_id=product_id), catalog.product)
         known = self._known.get(product_id)
-        if known is None or known[0] != ids:
-            known = (ids, store.read_roles(connection, product_id=product_id))
+        if known is None or known[0] != key:
+            roles = store.read_roles(connection, product_id=product_id)
+            _tell_silent(catalog, roles)
+            known = (key, {role: fitting(catalog, models) for role, models in roles.items()})
             self._known[product_id] = known
         return known[1]
+
+
+def fitting(catalog: Catalog, models: Mapping[str, KeptModel]) -> dict[str, KeptModel]:
+    """Return those of the models that find all they look at in a sheet; where one does not, the first layer speaks."""
+    return {mode: kept for mode, kept in models.items() if not lost(catalog, kept.model)}
+
+
+def _tell_silent(catalog: Catalog, roles: Roles) -> None:
+    for role, models in roles.items():
+        for mode, kept in models.items():
+            gone = lost(catalog, kept.model)
+            if gone:
+                _log.warning(
+                    "model.silent", product=catalog.product.name, model=kept.id, role=role,
+                    failure_mode=mode, lost=list(gone), effect="the first layer speaks",
+                    hint=f"`forecare model train {catalog.product.name}` learns by today's sheet",
+                )  # fmt: skip

@@ -18,6 +18,7 @@ from anomaly.records import FloatArray
 from anomaly.store import ProductRow
 from anomaly.training import store
 from anomaly.training.contest import Champion, Contest, contest
+from anomaly.training.live import fitting
 from anomaly.training.records import KeptModel, ModelChange, Role, life_told
 from anomaly.training.said import FirstLayer
 from anomaly.training.said_store import read_said
@@ -100,7 +101,7 @@ def read_material(connection: Connection, row: ProductRow, *, on_step: OnStep) -
         histories=histories,
         slices=slices,
         first_layer=FirstLayer(catalog=catalog, said=said),
-        speaking=store.read_roles(connection, product_id=row.id)["champion"],
+        speaking=fitting(catalog, store.read_roles(connection, product_id=row.id)["champion"]),
     )
 
 

@@ -26,7 +26,7 @@ from anomaly.learn.store import Reach, read_histories, read_recent
 from anomaly.learn.wear import Wear
 from anomaly.store import to_us
 from anomaly.training import service, store
-from anomaly.training.live import speak_live
+from anomaly.training.live import Voices, speak_live
 from anomaly.training.speaker import look
 from core.clock import wall_now
 from core.errors import ConflictError, NotFoundError
@@ -797,3 +797,29 @@ def test_a_champion_speaks_in_a_backtest_unless_it_learned_from_the_time_that_is
     assert len(said) > 50
     assert [again[key] for key in said] == pytest.approx(list(said.values()), rel=1e-5)
     assert silent.models == {}
+
+
+def test_a_champion_that_lost_a_metric_of_the_sheet_is_silent_and_named(
+    pool: Pool, product_id: int, model: ModeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = tuple(
+        msgspec.structs.replace(m, name="shaking") if m.name == "vibration" else m
+        for m in PUMP.metrics
+    )
+    changed = Catalog(msgspec.structs.replace(PUMP, metrics=metrics))
+    voices = Voices()
+    with pool.connection() as connection:
+        number = store.add_model(
+            connection, product_id=product_id, model=model, figures={}, now=wall_now()
+        )
+        service.restore(connection, model_id=number, reason="test", now=wall_now())
+
+        before = voices.of(connection, product_id, CATALOG)
+        under_another = [voices.of(connection, product_id, changed) for _ in range(2)]
+        after = voices.of(connection, product_id, CATALOG)
+
+    assert [kept.id for kept in before["champion"].values()] == [number]
+    assert under_another == [{"champion": {}, "shadow": {}}] * 2
+    assert after == before
+    said = [r.fields for r in caplog.records if r.getMessage() == "model.silent"]
+    assert [(one["model"], one["lost"]) for one in said] == [(number, ["vibration"])]
