@@ -127,10 +127,10 @@ class Worker:
 
     def _tell_without_normal(self, row: store.ProductRow, known: store.BaselineRow) -> None:
         """Say once for each revision of a sheet which metrics are evidence by it but were never learned."""
-        layout, revision = Layout(row.product), self.told.get(row.id)
-        if revision == row.revision:
+        if self.told.get(row.id) == row.revision:
             return
         self.told[row.id] = row.revision
+        layout = Layout(row.product)
         names = () if layout.follows else without_normal(layout, known.baseline)
         if names:
             _log.warning(

@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import timedelta
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -26,6 +27,7 @@ from tests.integration.anomaly.test_models import (
     MODE,
     product_row,
 )
+from tests.integration.anomaly.test_worker import register_anew
 
 FAILURES = sum(len(history.failure_us) for history in FLEET_TOLD)
 ROWS = ("model", "model_role", "model_event")
@@ -230,6 +232,27 @@ def test_the_worker_begins_a_training_and_scores_on(
     history = CliRunner().invoke(command, ["history", "test_pump"])
     assert "there were failures enough to begin" in history.output
     wait_until_free(pool, product_id)
+
+
+def test_a_model_whose_failure_mode_left_the_sheet_is_listed_as_silent_with_what_it_lost(
+    pool: Pool,
+    database_url: str,
+    champion: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORECARE_DATABASE_URL", database_url)
+    before = CliRunner().invoke(command, ["list", "test_pump"])
+    with pool.connection() as connection:
+        product = product_row(connection).product
+        others = tuple(mode for mode in product.failure_modes if mode.name != MODE)
+        register_anew(connection, msgspec.structs.replace(product, failure_modes=others))
+
+    after = CliRunner().invoke(command, ["list", "test_pump"])
+
+    assert "silent" not in before.output
+    assert f"model {champion} is silent and the first layer speaks" in after.output
+    assert f"({MODE})" in after.output
+    assert "forecare model train test_pump" in after.output
 
 
 def test_a_worker_whose_training_is_switched_off_begins_none(pool: Pool, product_id: int) -> None:

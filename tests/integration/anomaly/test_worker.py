@@ -292,6 +292,14 @@ def with_evidence(*metrics: str) -> Product:
     return msgspec.structs.replace(PUMP, failure_modes=modes)
 
 
+def forget_names(connection: Connection) -> None:
+    """Leave the baseline as those are that were kept before they had the names of conditions and terms."""
+    connection.execute(
+        "update anomaly.baseline set parameters = parameters - 'conditions' - 'terms'"
+    )
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["named", "kept before names"])
 @pytest.mark.parametrize(
     ("product", "lacks"),
     [
@@ -301,13 +309,15 @@ def with_evidence(*metrics: str) -> Product:
     ],
 )
 def test_a_sheet_with_other_evidence_goes_on_from_what_was_learned(
-    pool, devices, caplog, product, lacks
+    pool, devices, caplog, product, lacks, is_old
 ):
     with pool.connection() as connection:
         for device_id, samples in zip(devices, FLEET, strict=True):
             deliver(connection, device_id, samples, until_us=START_US + 8 * DAY_US)
     work(pool)
     with pool.connection() as connection:
+        if is_old:
+            forget_names(connection)
         register_anew(connection, product)
         for device_id, samples in zip(devices, FLEET, strict=True):
             deliver(connection, device_id, samples, until_us=START_US + 16 * DAY_US)
