@@ -26,6 +26,10 @@ MESSAGES = {
         by="judged",
         numbers=("years", "allowed"),
     ),
+    "unjudged": Message(
+        "{mode}: no warning could be judged yet, in {years} device-years; {allowed} wrong ones would be within the budget.",
+        numbers=("years", "allowed"),
+    ),
     "waiting": Message(
         "{waiting} more cannot be judged yet.",
         "{waiting} more cannot be judged yet.",
@@ -58,16 +62,12 @@ def say_standing(
     budget : float
         False alarms per device-year that are allowed.
     """
-    made = [
-        _sentence(
-            "demoted" if is_demoted else "counted",
-            mode=title,
-            false=counted.false,
-            judged=counted.judged,
-            years=number(device_years),
-            allowed=number(budget * device_years),
-        )
-    ]
+    rate = {"years": number(device_years), "allowed": number(budget * device_years)}
+    if counted.judged:
+        key = "demoted" if is_demoted else "counted"
+        made = [_sentence(key, mode=title, false=counted.false, judged=counted.judged, **rate)]
+    else:
+        made = [_sentence("unjudged", mode=title, **rate)]
     if counted.waiting:
         made.append(_sentence("waiting", waiting=counted.waiting))
     if is_demoted:

@@ -109,3 +109,11 @@ def test_a_standing_is_told_with_its_figures() -> None:
     assert (
         say_reinstated("new sheet").text == "Opens tickets again: new sheet. Counting begins anew."
     )
+
+
+def test_where_no_warning_was_judged_none_is_said_to_have_been_wrong() -> None:
+    (said,) = say_standing("Bearing wear", Tally(), device_years=20.0, budget=0.1, is_demoted=False)
+
+    assert said.text == (
+        "Bearing wear: no warning could be judged yet, in 20 device-years; 2.0 wrong ones would be within the budget."
+    )

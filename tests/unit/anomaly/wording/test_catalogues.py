@@ -157,11 +157,11 @@ def of_drift() -> list[tuple[str, Sentence]]:
 
 def of_rules() -> list[tuple[str, Sentence]]:
     found: list[tuple[str, Sentence]] = []
-    for is_demoted in (True, False):
+    many = Tally(right=2, false=14, waiting=1)
+    for counted, is_demoted in ((many, True), (many, False), (Tally(), False)):
         lines = say_standing(
-            "Fan bearing wear", Tally(right=2, false=14, waiting=1), device_years=18.0,
-            budget=0.15, is_demoted=is_demoted,
-        )  # fmt: skip
+            "Fan bearing wear", counted, device_years=18.0, budget=0.15, is_demoted=is_demoted
+        )
         found += [("rules", line) for line in lines]
     return [*found, ("rules", say_reinstated("a new sensor"))]
 
