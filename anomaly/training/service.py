@@ -10,12 +10,13 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from anomaly.learn.fit import fit_mode, ground_of, lay_out, learn_together, told_by_mode
+from anomaly.learn.fits import lost
 from anomaly.learn.frame import Frame, make_frame
 from anomaly.learn.history import Catalog, History
 from anomaly.learn.model import ModeModel
 from anomaly.learn.store import read_histories
 from anomaly.records import FloatArray
-from anomaly.store import ProductRow
+from anomaly.store import ProductRow, read_products
 from anomaly.training import store
 from anomaly.training.contest import Champion, Contest, contest
 from anomaly.training.live import fitting
@@ -235,7 +236,13 @@ def _keep(  # noqa: PLR0913 - one challenger, named
 
 
 def restore(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:
-    """Let a model speak again, whichever speaks now; the caller commits."""
+    """Let a model speak again, whichever speaks now; the caller commits.
+
+    Raises
+    ------
+    ConflictError
+        If today's sheet does not have what it looks at.
+    """
     return _appoint(
         connection, model_id, role="champion", change="restored", reason=reason, now=now
     )
@@ -247,7 +254,7 @@ def shadow(connection: Connection, *, model_id: int, reason: str, now: datetime)
     Raises
     ------
     ConflictError
-        If it speaks.
+        If it speaks, or today's sheet does not have what it looks at.
     """
     return _appoint(connection, model_id, role="shadow", change="shadowed", reason=reason, now=now)
 
@@ -275,6 +282,7 @@ def _appoint(  # noqa: PLR0913 - a role and why, named
             f"model {model_id} speaks for {kept.failure_mode}, so it is no shadow",
             hint=f"`forecare model withdraw PRODUCT {kept.failure_mode}` makes it silent first",
         )
+    _check_fits(connection, product_id, kept)
     if role == "champion" and held.get("shadow") == model_id:
         store.clear_role(
             connection, product_id=product_id, failure_mode=kept.failure_mode, role="shadow"
@@ -285,6 +293,17 @@ def _appoint(  # noqa: PLR0913 - a role and why, named
         change=change, reason=reason, now=now,
     )  # fmt: skip
     return kept
+
+
+def _check_fits(connection: Connection, product_id: int, kept: KeptModel) -> None:
+    """Refuse a model that could not be asked: it would be said to speak, and be silent."""
+    sheets = [row.product for row in read_products(connection) if row.id == product_id]
+    gone = [name for sheet in sheets for name in lost(Catalog(sheet), kept.model)]
+    if gone:
+        raise ConflictError(
+            f"today's sheet does not have what model {kept.id} looks at, or has it elsewhere: {', '.join(gone)}",
+            hint="`forecare model train PRODUCT` learns by today's sheet",
+        )
 
 
 def end_shadow(connection: Connection, *, model_id: int, reason: str, now: datetime) -> KeptModel:

@@ -237,6 +237,7 @@ def test_the_worker_begins_a_training_and_scores_on(
 def test_a_model_whose_failure_mode_left_the_sheet_is_listed_as_silent_with_what_it_lost(
     pool: Pool,
     database_url: str,
+    product_id: int,
     champion: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -248,6 +249,12 @@ def test_a_model_whose_failure_mode_left_the_sheet_is_listed_as_silent_with_what
         register_anew(connection, msgspec.structs.replace(product, failure_modes=others))
 
     after = CliRunner().invoke(command, ["list", "test_pump"])
+    with pool.connection() as connection:
+        service.withdraw(
+            connection, product_id=product_id, failure_mode=MODE, reason="test", now=wall_now()
+        )
+        with pytest.raises(ConflictError, match=MODE):
+            service.restore(connection, model_id=champion, reason="test", now=wall_now())
 
     assert "silent" not in before.output
     assert f"model {champion} is silent and the first layer speaks" in after.output
