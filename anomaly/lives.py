@@ -194,7 +194,10 @@ class _Past:
     middle: FloatArray
     """Predicted life, log hours."""
     worn: FloatArray
+    order: IntArray
+    """Of the scores of all rows and, after them, of the widened laws': the lowest first."""
     score: FloatArray
+    """In that order."""
 
     @classmethod
     def of(cls, misses: Sequence[Miss]) -> "_Past":
@@ -207,13 +210,16 @@ class _Past:
         )
         left = np.concatenate([none, *(m.left_hours[rows] for m, rows in parts)])
         shares = [len(m.left_hours) / len(rows) for m, rows in parts]
+        score = np.concatenate([_scores(said, left), _law_scores])
+        order = np.argsort(score, kind="stable")
         return cls(
             modes=tuple(miss.mode for miss in misses),
             owner=np.repeat(np.arange(len(misses)), counts),
             weight=np.repeat(np.array(shares, dtype=np.float64), counts),
             middle=_log(said[:, 2]),
             worn=np.concatenate([none, *(m.worn[rows] for m, rows in parts)]),
-            score=_scores(said, left),
+            order=order,
+            score=score[order],
         )
 
     def quantiles(self, mode: str, *, near: float, worn: float) -> tuple[float, ...]:
@@ -227,9 +233,9 @@ class _Past:
         if is_own.any():
             share = _OTHER_FAILURES * self._one(own) / (other.sum() + law.sum())
             other, law = other * share, law * share
-        return _quantiles(
-            np.concatenate([self.score, _law_scores]), np.concatenate([own + other, law])
-        )
+        passed = np.cumsum(np.concatenate([own + other, law])[self.order])
+        place = np.searchsorted(passed, _shares * passed[-1])
+        return tuple(self.score[np.minimum(place, len(self.score) - 1)].tolist())
 
     def _one(self, weight: FloatArray) -> float:
         """What one failure weighs: as many of the same weight would say as much as all together."""
@@ -254,13 +260,6 @@ def _thinned(miss: Miss) -> IntArray:
     """Rows that are looked at."""
     number = len(miss.left_hours)
     return np.unique(np.linspace(0, number - 1, min(number, ROWS_MAX)).round().astype(np.int64))
-
-
-def _quantiles(values: FloatArray, mass: FloatArray) -> tuple[float, ...]:
-    order = np.argsort(values, kind="stable")
-    passed = np.cumsum(mass[order])
-    place = np.searchsorted(passed, _shares * passed[-1])
-    return tuple(values[order][np.minimum(place, len(values) - 1)].tolist())
 
 
 def _scores(said: FloatArray, left: FloatArray) -> FloatArray:

@@ -54,8 +54,8 @@ order by m.failure_mode, m.revision desc;
 
 -- name: model_card
 -- All about one model but its parameters, and what it said in shadow beside what was said then.
-select m.id, p.name, m.failure_mode, m.revision, r.role, m.data_from, m.data_through, m.devices,
-       m.failures, m.figures, m.code_version, m.created_at, m.features, m.seeds,
+select m.id, m.failure_mode, m.revision, r.role, m.data_from, m.data_through, m.devices, m.failures,
+       m.figures, m.code_version, m.created_at, p.name, m.features, m.seeds,
        s.forecasts, s.newest_at, s.chance, s.chance_said
 from anomaly.model m
 join gateway.product p on p.id = m.product_id

@@ -125,14 +125,7 @@ def read_roles(connection: Connection, *, product_id: int) -> dict[Role, dict[st
 
 def read_models(connection: Connection, *, product_id: int) -> list[ModelRow]:
     rows = connection.execute(_queries["models"], {"product_id": product_id}).fetchall()
-    return [
-        ModelRow(
-            id=row[0], failure_mode=row[1], revision=row[2], role=row[3], data_from=row[4],
-            data_through=row[5], devices=row[6], failures=row[7], figures=row[8],
-            code_version=row[9], created_at=row[10],
-        )
-        for row in rows
-    ]  # fmt: skip
+    return [_model_row(row) for row in rows]
 
 
 def read_card(connection: Connection, *, model_id: int) -> ModelCard:
@@ -147,13 +140,17 @@ def read_card(connection: Connection, *, model_id: int) -> ModelCard:
     if row is None:
         raise _no_model(model_id)
     return ModelCard(
-        row=ModelRow(
-            id=row[0], failure_mode=row[2], revision=row[3], role=row[4], data_from=row[5],
-            data_through=row[6], devices=row[7], failures=row[8], figures=row[9],
-            code_version=row[10], created_at=row[11],
-        ),
-        product=row[1], features=tuple(row[12]), seeds=tuple(row[13]), shadow_forecasts=row[14],
+        row=_model_row(row), product=row[11], features=tuple(row[12]), seeds=tuple(row[13]), shadow_forecasts=row[14],
         shadow_newest_at=row[15], shadow_chance=row[16], shadow_chance_said=row[17],
+    )  # fmt: skip
+
+
+def _model_row(row: tuple[Any, ...]) -> ModelRow:
+    """Read what queries about models begin with."""
+    return ModelRow(
+        id=row[0], failure_mode=row[1], revision=row[2], role=row[3], data_from=row[4],
+        data_through=row[5], devices=row[6], failures=row[7], figures=row[8],
+        code_version=row[9], created_at=row[10],
     )  # fmt: skip
 
 
